@@ -1,0 +1,5 @@
+"""`python -m nexusai`."""
+
+from nexusai.cli import main
+
+main()

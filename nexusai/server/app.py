@@ -1,0 +1,152 @@
+"""The platform as an ASGI application: its routes, and the order in which a request meets them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nexusai.__version__ import __version__
+from nexusai.server import openapi
+from nexusai.server.files import schema as files_schema
+from nexusai.server.files.routes import FileRoutes
+from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, problem_response
+from nexusai.server.platform import Platform
+from nexusai.server.tasks import schema as tasks_schema
+from nexusai.server.tasks.routes import TaskRoutes
+
+__all__ = ["create_app"]
+
+BASE = "/api/v1"
+INVOKE = f"{BASE}/invoke"
+TASKS = f"{BASE}/tasks/"
+
+
+def create_app(platform: Platform) -> ASGIApp:
+    """The application over an open platform."""
+    settings = platform.settings
+    tasks = TaskRoutes(
+        platform.tasks, platform.files, platform.keys, settings.max_body_bytes, settings.sync_wait
+    )
+    files = FileRoutes(platform.files, platform.keys, settings.max_file_bytes)
+    api = FastAPI(title="Nexus AI", version=__version__, redoc_url=None)
+    for router in (_tasks(tasks), _files(files), _health()):
+        api.include_router(router)
+    api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
+    for kind, answer in ((Problem, _problem), (HTTPException, _refused), (RequestValidationError, _invalid)):
+        api.add_exception_handler(kind, answer)
+    return RequestContext(_Shortcut(Endpoint(tasks.invoke), Endpoint(tasks.get), api))
+
+
+class _Shortcut:
+    """The two calls that carry the load reach their functions at once; all others go through FastAPI.
+
+    FastAPI knows the two as well, and answers them the same: this saves half of what it costs.
+    """
+
+    def __init__(self, invoke: ASGIApp, get_task: ASGIApp, api: ASGIApp) -> None:
+        self._invoke = invoke
+        self._get_task = get_task
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        called = (scope.get("method"), scope.get("path", ""))
+        if called == ("POST", INVOKE):
+            await self._invoke(scope, receive, send)
+            return
+        if called[0] == "GET" and called[1].startswith(TASKS):
+            task_id = called[1][len(TASKS) :]
+            if task_id and "/" not in task_id:
+                scope["path_params"] = {"task_id": task_id}
+                await self._get_task(scope, receive, send)
+                return
+        await self._api(scope, receive, send)
+
+
+class _Plain(APIRoute):
+    """A route whose function reads the request and makes the response: FastAPI documents it, no more."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        return self.endpoint
+
+
+def _tasks(routes: TaskRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["tasks"])
+    task = tasks_schema.Task
+    stored = {202: {"model": tasks_schema.Accepted, "description": "Stored; it will run."}}
+    _add(router, "POST", "/invoke", routes.invoke, task, plain=openapi.INVOKE, responses=stored)
+    _add(router, "GET", "/tasks", routes.list, tasks_schema.TaskPage)
+    _add(router, "GET", "/tasks/{task_id}", routes.get, task, plain=openapi.GET_TASK)
+    _add(router, "DELETE", "/tasks/{task_id}", routes.delete, None, status_code=204)
+    _add(router, "POST", "/tasks/{task_id}/cancel", routes.cancel, task)
+    _add(router, "GET", "/tasks/{task_id}/events", routes.events, None, plain=openapi.EVENTS)
+    return router
+
+
+def _files(routes: FileRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["files"])
+    _add(
+        router, "POST", "/files", routes.upload, files_schema.Uploaded, plain=openapi.UPLOAD, status_code=201
+    )
+    _add(router, "GET", "/files", routes.list, files_schema.FilePage)
+    _add(router, "GET", "/files/{file_id}", routes.get, files_schema.File)
+    _add(router, "DELETE", "/files/{file_id}", routes.delete, files_schema.Deleted)
+    _add(router, "GET", "/files/{file_id}/content", routes.content, None, responses={200: openapi.BYTES})
+    return router
+
+
+def _health() -> APIRouter:
+    async def health() -> Response:
+        """Whether the platform answers."""
+        return JsonResponse({"status": "healthy"})
+
+    router = APIRouter(tags=["health"])
+    for path in ("/health", "/health/live", "/health/ready", f"{BASE}/health"):
+        router.add_api_route(path, health, methods=["GET"], operation_id=path.strip("/").replace("/", "_"))
+    return router
+
+
+def _add(
+    router: APIRouter,
+    method: str,
+    path: str,
+    view: Callable[..., Awaitable[Response]],
+    model: type[Any] | None,
+    *,
+    plain: dict[str, Any] | None = None,
+    **options: Any,
+) -> None:
+    """Add a route; `plain` documents one whose function reads the request by itself."""
+    if plain is not None:
+        options |= {"route_class_override": _Plain, "openapi_extra": plain}
+    name = f"{router.tags[0]}_{view.__name__}"
+    router.add_api_route(path, view, methods=[method], response_model=model, operation_id=name, **options)
+
+
+async def _problem(request: Request, error: Any) -> Response:
+    return problem_response(error)
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    """What the router itself refuses: no such path, no such method."""
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        return problem_response(Problem("METHOD_NOT_ALLOWED", f"{request.url.path} takes {allowed}."))
+    return problem_response(Problem("NOT_FOUND", f"There is nothing at {request.url.path}."))
+
+
+async def _invalid(request: Request, error: Any) -> Response:
+    """A wrong parameter is a 400 here, not FastAPI's 422."""
+    errors = [
+        {"loc": list(found["loc"][1:]), "msg": found["msg"], "type": found["type"]}
+        for found in error.errors()
+    ]
+    detail = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in errors)
+    return problem_response(Problem("INVALID_REQUEST", detail, errors=errors))

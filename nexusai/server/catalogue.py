@@ -1,0 +1,59 @@
+"""Which providers are switched on, and which of them a request means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from nexusai.providers.types import Capability, Provider
+from nexusai.server.http import Problem
+
+__all__ = ["Catalogue"]
+
+
+class Catalogue:
+    """The configured providers in order of preference; the last one is `local`."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self._providers = dict(providers)
+
+    def get(self, name: str) -> Provider | None:
+        return self._providers.get(name)
+
+    def resolve(self, capability: Capability, provider: str | None, model: str | None) -> tuple[str, str]:
+        """The names of the provider and its model for a request that may name either, both or none.
+
+        `provider/model` as the model counts as naming both. Raises a 400 `Problem`.
+        """
+        if model is not None and provider is None:
+            prefix, slash, rest = model.partition("/")
+            if slash and prefix in self._providers:
+                provider, model = prefix, rest
+        chosen = self._named(provider) if provider else self._first(capability)
+        if capability not in chosen.capabilities:
+            raise Problem.field(["provider"], f"{chosen.name} has no {capability}; {self._able(capability)}")
+        name = model or chosen.default_model(capability)
+        if not name:
+            raise Problem.field(
+                ["model"], f"{chosen.name} has no default model for {capability}: name one", "missing"
+            )
+        return chosen.name, name.removeprefix(f"{chosen.name}/")
+
+    def _named(self, name: str) -> Provider:
+        if name not in self._providers:
+            known = ", ".join(self._providers)
+            raise Problem.field(["provider"], f"{name!r} is not configured here; configured: {known}")
+        return self._providers[name]
+
+    def _first(self, capability: Capability) -> Provider:
+        for provider in self._providers.values():
+            if capability in provider.capabilities and provider.default_model(capability):
+                return provider
+        raise Problem.field(["task_type"], f"no configured provider has {capability}")
+
+    def _able(self, capability: Capability) -> str:
+        able = [name for name, provider in self._providers.items() if capability in provider.capabilities]
+        return f"these have: {', '.join(able)}" if able else "no configured provider has"
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))

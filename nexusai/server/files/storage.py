@@ -1,0 +1,88 @@
+"""Where the bytes of files lie: a protocol, and the local disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+__all__ = ["LocalDisk", "Storage", "Written"]
+
+PIECE = 1024 * 1024
+
+
+class Written(NamedTuple):
+    size: int
+    sha256: str
+
+
+class Storage(Protocol):
+    """Bytes under a name. A name that exists is whole: a write that breaks off leaves nothing."""
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> Written: ...
+
+    async def read(self, name: str) -> bytes: ...
+
+    async def delete(self, name: str) -> None:
+        """Fine when there is nothing of that name."""
+
+
+class LocalDisk:
+    """One file a name, in one folder; written beside and renamed, after it reached the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+    async def write(self, name: str, chunks: AsyncIterator[bytes]) -> Written:
+        part = self._folder / f"{name}.part"
+        digest, size = hashlib.sha256(), 0
+        try:
+            with await asyncio.to_thread(part.open, "wb") as file:
+                async for piece in _pieces(chunks):
+                    await asyncio.to_thread(_add, file, digest, piece)
+                    size += len(piece)
+                await asyncio.to_thread(_sync, file)
+            await asyncio.to_thread(part.replace, self.path(name))
+        except BaseException:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        return Written(size, digest.hexdigest())
+
+    async def read(self, name: str) -> bytes:
+        return await asyncio.to_thread(self.path(name).read_bytes)
+
+    async def delete(self, name: str) -> None:
+        await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
+
+
+async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in fewer, larger pieces: each costs a trip to a thread."""
+    gathered: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= PIECE:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield b"".join(gathered)
+
+
+def _add(file: BinaryIO, digest: hashlib._Hash, piece: bytes) -> None:
+    file.write(piece)
+    digest.update(piece)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

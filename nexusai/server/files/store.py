@@ -1,0 +1,61 @@
+"""The table of files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from nexusai.server.db.schema import files
+from nexusai.server.files.models import StoredFile
+
+__all__ = ["FileStore"]
+
+_COLUMNS = [files.c[name] for name in StoredFile._fields]
+
+
+class FileStore:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def add(self, file: StoredFile) -> bool:
+        """Store the row; False when its project already has one with its idempotency key."""
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(insert(files).values(file._asdict()))
+        except IntegrityError:
+            return False
+        return True
+
+    async def find(self, project: str, file_id: str) -> StoredFile | None:
+        return await self._one(and_(files.c.id == file_id, files.c.project == project))
+
+    async def find_any(self, file_id: str) -> StoredFile | None:
+        """The file whosever it is: for signed links."""
+        return await self._one(files.c.id == file_id)
+
+    async def find_by_key(self, project: str, idempotency_key: str) -> StoredFile | None:
+        return await self._one(and_(files.c.project == project, files.c.idempotency_key == idempotency_key))
+
+    async def _one(self, where: ColumnElement[Any]) -> StoredFile | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(*_COLUMNS).where(where))).first()
+        return StoredFile(*row) if row else None
+
+    async def page(self, project: str, offset: int, limit: int) -> tuple[list[StoredFile], int]:
+        """A page of the project's files, newest first, and how many there are in all."""
+        mine = files.c.project == project
+        async with self._engine.connect() as connection:
+            total = await connection.scalar(select(func.count()).select_from(files).where(mine))
+            query = select(*_COLUMNS).where(mine).order_by(files.c.id.desc()).offset(offset).limit(limit)
+            rows = (await connection.execute(query)).all()
+        return [StoredFile(*row) for row in rows], total or 0
+
+    async def delete(self, project: str, file_id: str) -> bool:
+        async with self._engine.begin() as connection:
+            done = await connection.execute(
+                delete(files).where(files.c.id == file_id, files.c.project == project)
+            )
+        return done.rowcount > 0

@@ -1,0 +1,154 @@
+"""The published contract: FastAPI's document, completed with what it does not see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from nexusai.error import CODES
+from nexusai.server.tasks.kinds import KINDS
+from nexusai.server.tasks.models import InvokeRequest
+
+__all__ = ["BYTES", "EVENTS", "GET_TASK", "INVOKE", "UPLOAD", "document"]
+
+_REF = "#/components/schemas/{name}"
+
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`respond-async` or `wait=N` (RFC 7240).",
+    "schema": {"type": "string"},
+}
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same key and request give the first answer again, for 24 h.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+INVOKE: dict[str, Any] = {
+    "parameters": [_PREFER, _IDEMPOTENCY_KEY],
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": _REF.format(name="InvokeRequest")}}},
+    },
+}
+"""What `POST /invoke` takes, which its bare function does not tell."""
+
+GET_TASK: dict[str, Any] = {
+    "parameters": [
+        {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}},
+        _PREFER,
+    ]
+}
+
+EVENTS: dict[str, Any] = {
+    "responses": {
+        "200": {
+            "description": "Server-sent events: the start, deltas, the end, then `[DONE]`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+    "parameters": [
+        {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}},
+        {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "Go on after this event.",
+            "schema": {"type": "string", "pattern": "^[0-9]+$"},
+        },
+    ],
+}
+
+UPLOAD: dict[str, Any] = {
+    "parameters": [_IDEMPOTENCY_KEY],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "contentMediaType": "application/octet-stream"}
+                    },
+                }
+            }
+        },
+    },
+}
+
+BYTES: dict[str, Any] = {
+    "description": "The file.",
+    "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+}
+
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457).",
+    "required": ["type", "title", "status", "detail", "error_code", "timestamp", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "error_code": {"type": "string", "enum": sorted(CODES)},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "request_id": {"type": "string"},
+        "retry_after": {"type": "integer", "description": "Seconds."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["loc", "msg", "type"],
+                "properties": {
+                    "loc": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+                    "msg": {"type": "string"},
+                    "type": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+
+def document(api: FastAPI) -> dict[str, Any]:
+    """OpenAPI 3.1 of the whole platform."""
+    if api.openapi_schema is None:
+        spec = get_openapi(
+            title=api.title, version=api.version, routes=api.routes, description=api.description
+        )
+        schemas = spec.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(_structs())
+        schemas["Problem"] = _PROBLEM
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        spec["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        spec["security"] = [{"key": []}]
+        for path in spec["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+                operation["responses"]["default"] = {
+                    "description": "A problem.",
+                    "content": {
+                        "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}
+                    },
+                }
+        api.openapi_schema = spec
+    return api.openapi_schema
+
+
+def _structs() -> dict[str, Any]:
+    types: list[Any] = [InvokeRequest]
+    for kind in KINDS.values():
+        types += [kind.input, kind.config]
+    _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    invoke = schemas["InvokeRequest"]["properties"]
+    invoke["task_type"]["enum"] = list(KINDS)
+    invoke["input"] = {"anyOf": [{"$ref": _REF.format(name=kind.input.__name__)} for kind in KINDS.values()]}
+    configs = [{"$ref": _REF.format(name=kind.config.__name__)} for kind in KINDS.values()]
+    invoke["config"] = {"anyOf": [*configs, {"type": "object"}, {"type": "null"}], "default": None}
+    return dict(schemas)

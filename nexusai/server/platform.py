@@ -1,0 +1,111 @@
+"""The platform's parts, wired: the one place where objects meet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from nexusai.providers.client import open_provider
+from nexusai.providers.config import ProviderConfig, configured
+from nexusai.server.catalogue import Catalogue
+from nexusai.server.data_dir import DataDir
+from nexusai.server.db.engine import migrate, open_engine
+from nexusai.server.files.service import FileService
+from nexusai.server.files.storage import LocalDisk
+from nexusai.server.files.store import FileStore
+from nexusai.server.ids import new_id
+from nexusai.server.keys.service import KeyService
+from nexusai.server.keys.store import KeyStore
+from nexusai.server.settings import Settings
+from nexusai.server.tasks.dispatch.embedded import EmbeddedDispatcher
+from nexusai.server.tasks.events.memory import MemoryEvents
+from nexusai.server.tasks.kinds import KINDS
+from nexusai.server.tasks.reconciler import Reconciler
+from nexusai.server.tasks.runner import Runner
+from nexusai.server.tasks.service import TaskService
+from nexusai.server.tasks.store import SqliteTaskStore
+from nexusai.server.upstream import AiohttpTransport
+
+__all__ = ["Platform"]
+
+
+class Platform:
+    """Everything behind the routes. Owns the data folder from `open` to `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._data = DataDir(settings.data_dir)
+
+    async def open(self) -> None:
+        """Raises `ConfigurationError` when the data folder or a provider's setting will not do."""
+        self._data.acquire()
+        try:
+            migrate(self._data.database)
+            self._wire(self._data.secret())
+            self._store.start()
+            await self._store.void_leases()
+            await self._dispatcher.start()
+            await self._reconciler.start()
+        except BaseException:
+            self._data.release()
+            raise
+
+    def _wire(self, secret: bytes) -> None:
+        settings = self.settings
+        self._engine = open_engine(self._data.database)
+        self._transport = AiohttpTransport()
+        self._catalogue = Catalogue(
+            {name: open_provider(config, self._transport) for name, config in providers(os.environ).items()}
+        )
+        self.keys = KeyService(KeyStore(self._engine), secret)
+        self.files = FileService(
+            store=FileStore(self._engine),
+            storage=LocalDisk(self._data.files),
+            secret=secret,
+            link_seconds=settings.link_seconds,
+            public_url=settings.public_url,
+        )
+        self._store = SqliteTaskStore(self._data.database)
+        events = MemoryEvents()
+        runner = Runner(
+            worker=new_id("worker"),
+            store=self._store,
+            events=events,
+            catalogue=self._catalogue,
+            kinds=KINDS,
+            media=self.files,
+            lease=settings.lease,
+        )
+        self._dispatcher = EmbeddedDispatcher(runner, settings.max_running_tasks)
+        self._reconciler = Reconciler(
+            store=self._store,
+            dispatcher=self._dispatcher,
+            runner=runner,
+            events=events,
+            interval=settings.reconcile_interval,
+            max_attempts=settings.max_attempts,
+        )
+        self.tasks = TaskService(
+            store=self._store,
+            dispatcher=self._dispatcher,
+            events=events,
+            catalogue=self._catalogue,
+            kinds=KINDS,
+            default_timeout=settings.task_timeout,
+            max_attempts=settings.max_attempts,
+            heartbeat=settings.heartbeat,
+        )
+
+    async def close(self) -> None:
+        """Hand back what runs, then let go of everything."""
+        await self._reconciler.stop()
+        await self._dispatcher.stop(self.settings.shutdown_grace)
+        await self._store.stop()
+        await asyncio.gather(self._catalogue.aclose(), self._transport.aclose(), self._engine.dispose())
+        self._data.release()
+
+
+def providers(environ: Mapping[str, str]) -> dict[str, ProviderConfig]:
+    """The providers that the environment switches on; `local` is always there, and comes last."""
+    return {**configured(environ), "local": ProviderConfig(provider="local")}

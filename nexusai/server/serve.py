@@ -1,0 +1,137 @@
+"""`nexusai serve`: the platform behind uvicorn, with a first key for the user who starts it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from nexusai._internal._credentials import credentials_path, load, save
+from nexusai.error import ConfigurationError
+from nexusai.server.app import create_app
+from nexusai.server.http import request_id
+from nexusai.server.platform import Platform
+from nexusai.server.settings import Settings
+
+__all__ = ["serve"]
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds: the database writer retakes the interpreter lock from a busy loop this soon (default 5 ms)."""
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Run until SIGINT or SIGTERM. Raises `ConfigurationError` when the platform cannot start."""
+    _log_to_stderr(settings.log_level)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    with _listen(host, port) as listener:
+        server = _Server(settings, listener)
+        if sys.platform == "win32":
+            asyncio.run(server.run())
+        else:
+            import uvloop
+
+            uvloop.run(server.run())
+
+
+class _Server:
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._platform = Platform(settings)
+        self._settings = settings
+        self._listener = listener
+
+    async def run(self) -> None:
+        await self._platform.open()
+        try:
+            config = uvicorn.Config(
+                create_app(self._platform),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=int(self._settings.shutdown_grace) or 1,
+                backlog=2048,
+            )
+            server = uvicorn.Server(config)
+            _outlive_signals()
+            announcing = asyncio.create_task(self._announce(server))
+            await server.serve(sockets=[self._listener])
+            await announcing
+        finally:
+            await self._platform.close()
+
+    async def _announce(self, server: uvicorn.Server) -> None:
+        """One line once it answers, with the key when one had to be made for this user."""
+        while not server.started and not server.should_exit:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.005)
+        host, port = self._listener.getsockname()[:2]
+        address = f"http://{_reachable(host)}:{port}"
+        key = await self._first_key(f"{address}/api/v1")
+        made = f"  key {key} (kept in {credentials_path()})" if key else ""
+        print(f"Nexus AI is listening on {address}{made}", flush=True)
+
+    async def _first_key(self, base_url: str) -> str | None:
+        """See that this user's credentials open this platform; the key when it had to be made."""
+        keys, path = self._platform.keys, credentials_path()
+        chosen = self._settings.bootstrap_api_key
+        if chosen is not None:
+            save(path, base_url, await keys.create("bootstrap", chosen.get_secret_value()))
+            return None
+        for platform in load(path).get("platforms", {}).values():
+            if await keys.is_known(platform["api_key"]):
+                save(path, base_url, platform["api_key"])
+                return None
+        key = await keys.create("first")
+        save(path, base_url, key)
+        return key
+
+
+def _reachable(host: str) -> str:
+    """An address that a client on this machine can use."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - it is what was asked for
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+@contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A bound socket. Raises `ConfigurationError` when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --host or --port."
+            ) from None
+        except OverflowError:
+            raise ConfigurationError(
+                f"--port {port} is not a port: 0 to 65535, 0 for any free one."
+            ) from None
+        yield listener
+
+
+def _outlive_signals() -> None:
+    """uvicorn raises again the signal that stopped it; by then we are closing, and must not die of it."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+
+
+class _WithRequestId(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = getattr(record, "request_id", request_id.get())
+        return True
+
+
+def _log_to_stderr(level: str) -> None:
+    log = logging.StreamHandler()
+    log.addFilter(_WithRequestId())
+    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[log])
+    logging.getLogger("nexusai").setLevel(level.upper())

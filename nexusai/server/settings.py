@@ -1,0 +1,58 @@
+"""What can be set, each by the environment variable `NEXUS_` + its name, or in `.env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from nexusai._internal._credentials import credentials_path
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseSettings):
+    """The platform's settings; none is needed."""
+
+    model_config = SettingsConfigDict(env_prefix="NEXUS_", env_file=".env", extra="ignore", frozen=True)
+
+    data_dir: Path = Field(default_factory=lambda: credentials_path().parent / "data")
+    """The folder of the database and the files; one process owns it at a time."""
+
+    public_url: str | None = None
+    """How clients reach the platform, for links in answers; else the request's own host."""
+
+    bootstrap_api_key: SecretStr | None = None
+    """The first key, instead of one that is made."""
+
+    sync_wait: float = Field(default=60.0, gt=0, le=600)
+    """Seconds a synchronous `POST /invoke` waits before it answers 202."""
+
+    task_timeout: float = Field(default=600.0, gt=0)
+    """Seconds a task may run when its request does not say."""
+
+    max_running_tasks: int = Field(default=2000, ge=1)
+    max_attempts: int = Field(default=5, ge=1)
+    """Times a task is started before it fails with `WORKER_LOST`: each crash of its worker costs one."""
+
+    lease: float = Field(default=30.0, gt=0)
+    """Seconds until a worker that went silent loses its tasks."""
+
+    reconcile_interval: float = Field(default=5.0, gt=0)
+    max_body_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """Largest JSON body."""
+
+    max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024)
+    """Largest uploaded file."""
+
+    link_seconds: int = Field(default=24 * 3600, ge=1)
+    """How long a link to a result is good."""
+
+    heartbeat: float = Field(default=15.0, gt=0)
+    """Seconds between the comment lines that keep a silent stream open."""
+
+    shutdown_grace: float = Field(default=5.0, ge=0)
+    """Seconds that running tasks get to finish when the platform is told to stop."""
+
+    log_level: str = "warning"

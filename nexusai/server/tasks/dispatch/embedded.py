@@ -1,0 +1,75 @@
+"""The embedded dispatcher: scheduler and workers in this process, which alone owns the data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from nexusai.server.clock import now_ms
+from nexusai.server.tasks.runner import Runner
+from nexusai.server.tasks.scheduler import Scheduler
+
+__all__ = ["EmbeddedDispatcher"]
+
+logger = logging.getLogger("nexusai.server.tasks")
+
+
+class EmbeddedDispatcher:
+    """Runs up to `max_running` tasks at once in this event loop."""
+
+    def __init__(self, runner: Runner, max_running: int) -> None:
+        self._runner = runner
+        self._max_running = max_running
+        self._scheduler = Scheduler()
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+        self._open = False
+
+    async def start(self) -> None:
+        self._open = True
+        self._pump()
+
+    async def stop(self, grace: float) -> None:
+        self._open = False
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=grace)
+        for task_id in list(self._running):
+            self._runner.stop(task_id, "shutdown")
+        if self._running:
+            await asyncio.wait(self._running.values())
+
+    def submit(self, task_id: str, priority: int = 0, not_before: int = 0) -> None:
+        if task_id not in self._running:
+            self._scheduler.add(task_id, priority, not_before)
+            self._pump()
+
+    def cancel(self, task_id: str) -> None:
+        self._scheduler.remove(task_id)
+        self._runner.stop(task_id, "cancel")
+
+    def _pump(self) -> None:
+        while self._open and len(self._running) < self._max_running:
+            task_id = self._scheduler.take(now_ms())
+            if task_id is None:
+                self._wait_for_next()
+                return
+            task = asyncio.create_task(self._run(task_id))
+            self._running[task_id] = task
+
+    def _wait_for_next(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        moment = self._scheduler.next_time()
+        if moment is not None:
+            delay = max(0.0, (moment - now_ms()) / 1000)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._pump)
+
+    async def _run(self, task_id: str) -> None:
+        try:
+            await self._runner.run(task_id)
+        except Exception:
+            logger.exception("task %s was dropped; the reconciler will bring it again", task_id)
+        finally:
+            del self._running[task_id]
+            self._pump()

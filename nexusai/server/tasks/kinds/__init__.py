@@ -1,0 +1,16 @@
+"""The task types: what each takes, and how it is done with a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nexusai.server.tasks.kinds.images import IMAGE_GENERATION
+from nexusai.server.tasks.kinds.kind import Kind
+from nexusai.server.tasks.kinds.speech import TEXT_TO_SPEECH
+from nexusai.server.tasks.kinds.text import TEXT_GENERATION
+
+__all__ = ["KINDS"]
+
+KINDS: Mapping[str, Kind] = {
+    kind.task_type: kind for kind in (TEXT_GENERATION, IMAGE_GENERATION, TEXT_TO_SPEECH)
+}

@@ -1,0 +1,113 @@
+"""What a task is made of: the request that asks for it, the row that is it, the answer that shows it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from msgspec import Meta, Struct
+
+from nexusai.server.clock import rfc3339
+
+__all__ = ["InvokeRequest", "StoredRequest", "TaskRow", "accepted", "show"]
+
+Metadata = dict[Annotated[str, Meta(min_length=1, max_length=64)], str | int | float | bool | None]
+
+
+class InvokeRequest(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The body of `POST /invoke`."""
+
+    task_type: str
+    input: msgspec.Raw
+    provider: str | None = None
+    model: str | None = None
+    config: dict[str, Any] | None = None
+    stream: bool = False
+    metadata: Annotated[Metadata, Meta(max_length=50)] | None = None
+    priority: Annotated[int, Meta(ge=-100, le=100, description="Higher goes first.")] = 0
+    timeout: Annotated[float, Meta(gt=0, le=86400, description="Seconds the task may run.")] | None = None
+
+
+class StoredRequest(Struct, frozen=True):
+    """What a worker needs of the request, as `request_json` keeps it."""
+
+    input: msgspec.Raw
+    config: dict[str, Any]
+    stream: bool
+
+    @classmethod
+    def of(cls, row: TaskRow) -> StoredRequest:
+        return _stored.decode(row.request_json)
+
+    def dump(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+class TaskRow(Struct, frozen=True):
+    """A stored task; the fields are columns. Those without a default are what a new task is stored with."""
+
+    id: str
+    project: str
+    task_type: str
+    status: str
+    priority: int
+    provider: str
+    model: str
+    request_json: str
+    metadata_json: str | None
+    request_id: str
+    idempotency_key: str | None
+    request_hash: bytes | None
+    timeout: float
+    max_attempts: int
+    not_before: int
+    created_at: int
+    progress: float = 0
+    attempt: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    output_json: str | None = None
+    error_json: str | None = None
+
+
+_stored = msgspec.json.Decoder(StoredRequest)
+
+
+def accepted(row: TaskRow) -> dict[str, Any]:
+    """The body of a 202."""
+    return {
+        "task_id": row.id,
+        "status": row.status,
+        "message": "The task is stored and will run. Poll status_poll_url; Prefer: wait=30 holds the answer.",
+        "status_poll_url": f"/api/v1/tasks/{row.id}",
+    }
+
+
+def show(row: TaskRow, output: dict[str, Any] | None) -> dict[str, Any]:
+    """The task as the API answers it; `output` with the links already in it."""
+    shown: dict[str, Any] = {
+        "task_id": row.id,
+        "task_type": row.task_type,
+        "status": row.status,
+        "progress": 100 if row.status == "completed" else row.progress,
+        "created_at": rfc3339(row.created_at),
+        "attempts": row.attempt,
+        "provider": row.provider,
+        "model": row.model,
+        "request_id": row.request_id,
+    }
+    if row.started_at is not None:
+        shown["started_at"] = rfc3339(row.started_at)
+    if row.finished_at is not None:
+        shown["finished_at"] = rfc3339(row.finished_at)
+    if output is not None:
+        shown["output"] = output
+        for name in ("provider", "model", "usage", "cost"):
+            if name in output:
+                shown[name] = output[name]
+    if row.error_json is not None:
+        shown["error"] = orjson.Fragment(row.error_json)
+    if row.metadata_json is not None:
+        shown["metadata"] = orjson.Fragment(row.metadata_json)
+    return shown

@@ -1,0 +1,174 @@
+"""One attempt at a task, from its claim to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+
+from nexusai.server.catalogue import Catalogue
+from nexusai.server.clock import now_ms
+from nexusai.server.http import Problem
+from nexusai.server.http import request_id as current_request
+from nexusai.server.tasks.endings import Failure, closing_events, failure, timed_out
+from nexusai.server.tasks.events import TaskEvents
+from nexusai.server.tasks.kinds.kind import Job, Kind, Media, Output
+from nexusai.server.tasks.models import StoredRequest, TaskRow
+from nexusai.server.tasks.store import Claim, Ending, TaskStore
+
+__all__ = ["Reason", "Runner"]
+
+logger = logging.getLogger("nexusai.server.tasks")
+
+Reason = Literal["cancel", "shutdown", "timeout"]
+
+REPORT_EVERY: Final = 0.5
+"""Seconds between two progress reports of a task that reach the row; its events carry all of them."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A task that is being run here: `task` is set while its body may be interrupted."""
+
+    why: Reason | None = None
+    task: asyncio.Task[Any] | None = None
+
+
+class Runner:
+    """Runs tasks as one worker, under its own name and lease."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        store: TaskStore,
+        events: TaskEvents,
+        catalogue: Catalogue,
+        kinds: Mapping[str, Kind],
+        media: Media,
+        lease: float,
+    ) -> None:
+        self._worker = worker
+        self._store = store
+        self._events = events
+        self._catalogue = catalogue
+        self._kinds = kinds
+        self._media = media
+        self._lease_ms = int(lease * 1000)
+        self._slots: dict[str, _Slot] = {}
+        self._reports: set[asyncio.Task[None]] = set()
+
+    def stop(self, task_id: str, why: Reason) -> None:
+        """Interrupt the task if it runs here: cancel it, or hand it back on `shutdown`."""
+        slot = self._slots.get(task_id)
+        if slot is not None and slot.why is None:
+            slot.why = why
+            if slot.task is not None:
+                slot.task.cancel()
+
+    async def renew(self) -> None:
+        """Keep the lease on everything that runs here."""
+        if self._slots:
+            await self._store.renew(self._worker, now_ms() + self._lease_ms)
+
+    async def run(self, task_id: str) -> None:
+        """Claim the task and bring it to its end; nothing happens when it cannot be claimed."""
+        slot = self._slots[task_id] = _Slot()
+        try:
+            now = now_ms()
+            row = await self._store.claim(Claim(task_id, self._worker, now, now + self._lease_ms))
+            if row is not None:
+                current_request.set(row.request_id)
+                await self._carry_out(row, slot)
+        finally:
+            del self._slots[task_id]
+
+    async def _carry_out(self, row: TaskRow, slot: _Slot) -> None:
+        stored = StoredRequest.of(row)
+        try:
+            output = await self._attempt(row, stored, slot)
+        except asyncio.CancelledError:
+            await self._interrupted(row, stored, slot.why)
+        except Exception as error:
+            shown = failure(error)
+            if shown["code"] == "INTERNAL_ERROR":
+                logger.exception("task %s failed inside the platform", row.id)
+            await self._end(row, stored, "failed", None, shown)
+        else:
+            await self._end(row, stored, "completed", output, None)
+
+    async def _attempt(self, row: TaskRow, stored: StoredRequest, slot: _Slot) -> Output:
+        if slot.why is not None:  # stopped while it was being claimed
+            raise asyncio.CancelledError
+        kind = self._kinds[row.task_type]
+        job = self._job(row, stored, kind)
+        if stored.stream:
+            self._events.open(row.id, row.attempt)
+        self._events.publish(row.id, "status", b'{"status":"running"}')
+        slot.task = asyncio.current_task()
+        alarm = asyncio.get_running_loop().call_later(row.timeout, self.stop, row.id, "timeout")
+        try:
+            return await kind.run(job)
+        finally:
+            alarm.cancel()
+            slot.task = None
+
+    def _job(self, row: TaskRow, stored: StoredRequest, kind: Kind) -> Job:
+        provider = self._catalogue.get(row.provider)
+        if provider is None:
+            raise Problem("PROVIDER_ERROR", f"The provider {row.provider!r} is no longer configured here.")
+        input, config, extra = kind.parse(stored.input, stored.config)
+        return Job(
+            id=row.id,
+            project=row.project,
+            provider=provider,
+            model=row.model,
+            input=input,
+            config=config,
+            extra=extra,
+            stream=stored.stream,
+            media=self._media,
+            emit=lambda event: self._events.publish(row.id, "", orjson.dumps(event)),
+            progress=self._progress(row),
+        )
+
+    def _progress(self, row: TaskRow) -> Callable[[float], None]:
+        reported = -REPORT_EVERY
+
+        def progress(percent: float) -> None:
+            nonlocal reported
+            self._events.publish(row.id, "progress", orjson.dumps({"progress": round(percent, 1)}))
+            now = time.monotonic()
+            if now - reported >= REPORT_EVERY:
+                reported = now
+                report = asyncio.ensure_future(self._store.report(row.id, row.attempt, percent))
+                self._reports.add(report)
+                report.add_done_callback(self._reports.discard)
+
+        return progress
+
+    async def _interrupted(self, row: TaskRow, stored: StoredRequest, why: Reason | None) -> None:
+        if why == "cancel":
+            await self._end(row, stored, "cancelled", None, None)
+        elif why == "timeout":
+            await self._end(row, stored, "failed", None, timed_out(row.timeout))
+        else:
+            await self._store.release(row.id, row.attempt)
+
+    async def _end(
+        self, row: TaskRow, stored: StoredRequest, status: str, output: Output | None, error: Failure | None
+    ) -> None:
+        output_json = orjson.dumps(output).decode() if output is not None else None
+        error_json = orjson.dumps(error).decode() if error is not None else None
+        ending = Ending(row.id, row.attempt, status, output_json, error_json, now_ms())
+        if await self._store.finish(ending):
+            self._events.end(row.id, lambda: closing_events(status, output_json, error_json, stored.stream))
+        else:
+            logger.warning(
+                "task %s: attempt %d is not the running one; its end was dropped", row.id, row.attempt
+            )
