@@ -90,8 +90,10 @@ def too_large(request: HttpRequest, limit: int) -> AdapterError:
     return AdapterError(f"{_host(request)} sent more than {limit} bytes", code="answer_too_large")
 
 
-def not_a_url(request: HttpRequest) -> AdapterError:
-    return AdapterError(f"cannot send to {_host(request)}: the base URL is wrong", code="invalid_url")
+def not_a_url() -> AdapterError:
+    return AdapterError(
+        "the provider's base URL, or its link to a picture, is no http URL", code="invalid_url"
+    )
 
 
 def _host(request: HttpRequest) -> str:

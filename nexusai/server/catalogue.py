@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from nexusai.providers.transport import Transport
 from nexusai.providers.types import Capability, Provider
 from nexusai.server.http import Problem
 
@@ -12,10 +13,11 @@ __all__ = ["Catalogue"]
 
 
 class Catalogue:
-    """The configured providers in order of preference; the last one is `local`."""
+    """The configured providers in order of preference, and the transport that they share, if any."""
 
-    def __init__(self, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, providers: Mapping[str, Provider], transport: Transport | None = None) -> None:
         self._providers = dict(providers)
+        self._transport = transport
 
     def get(self, name: str) -> Provider | None:
         return self._providers.get(name)
@@ -57,3 +59,5 @@ class Catalogue:
 
     async def aclose(self) -> None:
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
+        if self._transport is not None:
+            await self._transport.aclose()

@@ -122,6 +122,10 @@ class Endpoint:
         await response(scope, receive, send)
 
 
+class ClientGone(Exception):
+    """There is nobody to answer any more; uvloop says so with a `RuntimeError`."""
+
+
 class RequestContext:
     """Outermost: gives each request its id, and turns what was raised into an answer."""
 
@@ -144,7 +148,12 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append(header)
-            await send(message)
+            try:
+                await send(message)
+            except (OSError, RuntimeError) as error:
+                if "closed" in str(error):
+                    raise ClientGone from error
+                raise
 
         begun = time.perf_counter()
         try:
@@ -155,6 +164,8 @@ class RequestContext:
             if body is not None:
                 await body.drain()
             await problem_response(problem)(scope, receive, send_with_id)
+        except ClientGone:
+            logger.debug("%s %s: the client is gone", scope["method"], scope["path"])
         except Exception:
             logger.exception("%s %s failed", scope["method"], scope["path"], extra={"request_id": name})
             if status:

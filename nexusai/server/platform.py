@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 
+from dotenv import dotenv_values
+
+from nexusai.providers.adapters.local import LocalProvider
 from nexusai.providers.client import open_provider
-from nexusai.providers.config import ProviderConfig, configured
+from nexusai.providers.config import configured
+from nexusai.providers.types import Provider
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.data_dir import DataDir
-from nexusai.server.db.engine import migrate, open_engine
+from nexusai.server.db.engine import Database, migrate
 from nexusai.server.files.service import FileService
 from nexusai.server.files.storage import LocalDisk
 from nexusai.server.files.store import FileStore
@@ -25,7 +28,6 @@ from nexusai.server.tasks.reconciler import Reconciler
 from nexusai.server.tasks.runner import Runner
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.tasks.store import SqliteTaskStore
-from nexusai.server.upstream import AiohttpTransport
 
 __all__ = ["Platform"]
 
@@ -53,14 +55,11 @@ class Platform:
 
     def _wire(self, secret: bytes) -> None:
         settings = self.settings
-        self._engine = open_engine(self._data.database)
-        self._transport = AiohttpTransport()
-        self._catalogue = Catalogue(
-            {name: open_provider(config, self._transport) for name, config in providers(os.environ).items()}
-        )
-        self.keys = KeyService(KeyStore(self._engine), secret)
+        self._database = Database(self._data.database)
+        self._catalogue = open_catalogue(environment())
+        self.keys = KeyService(KeyStore(self._database), secret)
         self.files = FileService(
-            store=FileStore(self._engine),
+            store=FileStore(self._database),
             storage=LocalDisk(self._data.files),
             secret=secret,
             link_seconds=settings.link_seconds,
@@ -102,10 +101,25 @@ class Platform:
         await self._reconciler.stop()
         await self._dispatcher.stop(self.settings.shutdown_grace)
         await self._store.stop()
-        await asyncio.gather(self._catalogue.aclose(), self._transport.aclose(), self._engine.dispose())
+        await self._catalogue.aclose()
+        self._database.close()
         self._data.release()
 
 
-def providers(environ: Mapping[str, str]) -> dict[str, ProviderConfig]:
-    """The providers that the environment switches on; `local` is always there, and comes last."""
-    return {**configured(environ), "local": ProviderConfig(provider="local")}
+def environment() -> dict[str, str]:
+    """The environment over the `.env` of the working directory, as the settings see it."""
+    written = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**written, **os.environ}
+
+
+def open_catalogue(environ: Mapping[str, str]) -> Catalogue:
+    """The providers that the environment switches on, then `local`, which is always there."""
+    remote = configured(environ)
+    transport = None
+    opened: dict[str, Provider] = {}
+    if remote:
+        from nexusai.server.upstream import AiohttpTransport  # a third of a second to load
+
+        transport = AiohttpTransport()
+        opened = {name: open_provider(config, transport) for name, config in remote.items()}
+    return Catalogue({**opened, "local": LocalProvider()}, transport)

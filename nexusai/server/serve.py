@@ -102,7 +102,7 @@ def _reachable(host: str) -> str:
 def _listen(host: str, port: int) -> Iterator[socket.socket]:
     """A bound socket. Raises `ConfigurationError` when the address is taken or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))

@@ -1,8 +1,11 @@
 """One thread that owns the writing connection to SQLite.
 
 Whoever writes at the same moment shares one transaction, so one flush to disk serves many callers: with a
-commit each, a disk that flushes in 0.4 ms would bound the whole platform. What is written is given as whole
-batches to few statements, because each statement gives up and retakes the interpreter lock.
+commit each, a disk that flushes in 0.4 ms would bound the whole platform.
+
+Each step of a statement, and so each row that it returns, gives up the interpreter lock and must win it back
+from the busy event loop, which takes longer than the step: so a batch is one statement, and what it has to
+return is one row of JSON.
 """
 
 from __future__ import annotations
@@ -10,13 +13,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
-__all__ = ["GroupCommit", "Write", "connect", "write_rows"]
+__all__ = ["GroupCommit", "Write", "batches", "connect", "values_of"]
+
+LARGEST_BATCH = 1024
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -76,24 +82,24 @@ class GroupCommit:
             while not self._queue.empty():
                 entries.append(self._queue.get())
             stopping = None in entries
-            batches: dict[Write[Any, Any], list[_Entry]] = {}
+            by_write: dict[Write[Any, Any], list[_Entry]] = {}
             for entry in entries:
                 if entry is not None:
-                    batches.setdefault(entry[0], []).append(entry)
-            if batches:
-                self._commit(connection, batches)
+                    by_write.setdefault(entry[0], []).append(entry)
+            if by_write:
+                self._commit(connection, by_write)
         connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, batches: dict[Write[Any, Any], list[_Entry]]) -> None:
+    def _commit(self, connection: sqlite3.Connection, by_write: dict[Write[Any, Any], list[_Entry]]) -> None:
         try:
-            self._flush_on_commit(connection, any(write.durable for write in batches))
-            results = _transact(connection, batches)
+            self._flush_on_commit(connection, any(write.durable for write in by_write))
+            results = _transact(connection, by_write)
         except Exception as error:
-            if len(batches) > 1:  # one kind of write must not fail the others
-                for write, entries in batches.items():
+            if len(by_write) > 1:  # one kind of write must not fail the others
+                for write, entries in by_write.items():
                     self._commit(connection, {write: entries})
                 return
-            entries = next(iter(batches.values()))
+            entries = next(iter(by_write.values()))
             self._answer([(future, error) for _, _, future in entries], failed=True)
         else:
             self._answer(results, failed=False)
@@ -108,12 +114,12 @@ class GroupCommit:
 
 
 def _transact(
-    connection: sqlite3.Connection, batches: dict[Write[Any, Any], list[_Entry]]
+    connection: sqlite3.Connection, by_write: dict[Write[Any, Any], list[_Entry]]
 ) -> list[tuple[asyncio.Future[Any], Any]]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         results: list[tuple[asyncio.Future[Any], Any]] = []
-        for write, entries in batches.items():
+        for write, entries in by_write.items():
             answers = write.run(connection, [item for _, item, _ in entries])
             results.extend((entry[2], answer) for entry, answer in zip(entries, answers, strict=True))
         connection.execute("COMMIT")
@@ -134,22 +140,26 @@ def _resolve(results: list[tuple[asyncio.Future[Any], Any]], failed: bool) -> No
             future.set_result(result)
 
 
-def write_rows(
-    connection: sqlite3.Connection, statement: Callable[[str], str], rows: Sequence[tuple[Any, ...]]
-) -> list[tuple[Any, ...]]:
-    """Run a statement over many rows of parameters and gather what it RETURNS.
+def values_of(rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
+    """Rows of parameters as the text `(VALUES …)`, columns `column1 …`, and the parameters themselves.
 
-    `statement` gets the text of a VALUES list. Rows go in pieces of a power of two, so that there are few
-    distinct statements and each is prepared once.
+    Filled up with rows of NULLs to one of few lengths, so that there are few statements to prepare.
     """
-    returned: list[tuple[Any, ...]] = []
-    start = 0
-    while start < len(rows):
-        count = min(64, 1 << ((len(rows) - start).bit_length() - 1))
-        piece = rows[start : start + count]
-        mark = "(" + ",".join("?" * len(piece[0])) + ")"
-        values = "VALUES " + ",".join([mark] * count)
-        flat = [value for row in piece for value in row]
-        returned += connection.execute(statement(values), flat).fetchall()
-        start += count
-    return returned
+    width, length = len(rows[0]), 1
+    while length < len(rows):
+        length *= 4
+    flat = [value for row in rows for value in row]
+    flat += [None] * (width * (length - len(rows)))
+    return _values(width, length), flat
+
+
+@cache
+def _values(width: int, length: int) -> str:
+    row = f"({','.join('?' * width)})"
+    return f"(VALUES {','.join([row] * length)})"
+
+
+def batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Pieces that fit into one statement (SQLite takes 32,766 parameters)."""
+    for start in range(0, len(items), LARGEST_BATCH):
+        yield items[start : start + LARGEST_BATCH]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from nexusai.server.db.engine import Database
 from nexusai.server.db.schema import files
 from nexusai.server.files.models import StoredFile
 
@@ -17,14 +17,15 @@ _COLUMNS = [files.c[name] for name in StoredFile._fields]
 
 
 class FileStore:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def add(self, file: StoredFile) -> bool:
         """Store the row; False when its project already has one with its idempotency key."""
         try:
-            async with self._engine.begin() as connection:
-                await connection.execute(insert(files).values(file._asdict()))
+            await self._database.run(
+                lambda connection: connection.execute(insert(files).values(file._asdict()))
+            )
         except IntegrityError:
             return False
         return True
@@ -40,22 +41,22 @@ class FileStore:
         return await self._one(and_(files.c.project == project, files.c.idempotency_key == idempotency_key))
 
     async def _one(self, where: ColumnElement[Any]) -> StoredFile | None:
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(*_COLUMNS).where(where))).first()
+        query = select(*_COLUMNS).where(where)
+        row = await self._database.run(lambda connection: connection.execute(query).first())
         return StoredFile(*row) if row else None
 
     async def page(self, project: str, offset: int, limit: int) -> tuple[list[StoredFile], int]:
         """A page of the project's files, newest first, and how many there are in all."""
         mine = files.c.project == project
-        async with self._engine.connect() as connection:
-            total = await connection.scalar(select(func.count()).select_from(files).where(mine))
-            query = select(*_COLUMNS).where(mine).order_by(files.c.id.desc()).offset(offset).limit(limit)
-            rows = (await connection.execute(query)).all()
-        return [StoredFile(*row) for row in rows], total or 0
+        query = select(*_COLUMNS).where(mine).order_by(files.c.id.desc()).offset(offset).limit(limit)
+        count = select(func.count()).select_from(files).where(mine)
+
+        def read(connection: Connection) -> tuple[list[StoredFile], int]:
+            rows = [StoredFile(*row) for row in connection.execute(query)]
+            return rows, connection.execute(count).scalar_one()
+
+        return await self._database.run(read)
 
     async def delete(self, project: str, file_id: str) -> bool:
-        async with self._engine.begin() as connection:
-            done = await connection.execute(
-                delete(files).where(files.c.id == file_id, files.c.project == project)
-            )
-        return done.rowcount > 0
+        gone = delete(files).where(files.c.id == file_id, files.c.project == project)
+        return await self._database.run(lambda connection: connection.execute(gone).rowcount > 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from nexusai.server.db.engine import Database
 from nexusai.server.db.schema import keys
 
 __all__ = ["KeyStore", "StoredKey"]
@@ -27,14 +27,13 @@ _COLUMNS = [keys.c[name] for name in StoredKey._fields]
 
 
 class KeyStore:
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def add(self, key: StoredKey) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(insert(keys).values(key._asdict()))
+        await self._database.run(lambda connection: connection.execute(insert(keys).values(key._asdict())))
 
     async def find(self, digest: bytes) -> StoredKey | None:
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(*_COLUMNS).where(keys.c.digest == digest))).first()
+        query = select(*_COLUMNS).where(keys.c.digest == digest)
+        row = await self._database.run(lambda connection: connection.execute(query).first())
         return StoredKey(*row) if row else None

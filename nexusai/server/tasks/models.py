@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import orjson
@@ -10,7 +11,7 @@ from msgspec import Meta, Struct
 
 from nexusai.server.clock import rfc3339
 
-__all__ = ["InvokeRequest", "StoredRequest", "TaskRow", "accepted", "show"]
+__all__ = ["Filter", "InvokeRequest", "StoredRequest", "TaskRow", "accepted", "show"]
 
 Metadata = dict[Annotated[str, Meta(min_length=1, max_length=64)], str | int | float | bool | None]
 
@@ -69,6 +70,17 @@ class TaskRow(Struct, frozen=True):
     finished_at: int | None = None
     output_json: str | None = None
     error_json: str | None = None
+
+
+class Filter(NamedTuple):
+    """Which tasks of a project to list, newest first, after the id `cursor`."""
+
+    status: str | None = None
+    task_type: str | None = None
+    created_after: int | None = None
+    metadata: Mapping[str, str] = {}
+    cursor: str | None = None
+    limit: int = 20
 
 
 _stored = msgspec.json.Decoder(StoredRequest)

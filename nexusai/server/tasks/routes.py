@@ -33,10 +33,9 @@ from nexusai.server.http import (
 from nexusai.server.keys.service import KeyService
 from nexusai.server.tasks.endings import CANCELLED, Failure
 from nexusai.server.tasks.events import Event
-from nexusai.server.tasks.models import InvokeRequest, TaskRow, accepted
+from nexusai.server.tasks.models import Filter, InvokeRequest, TaskRow, accepted
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.tasks.states import FINAL, Status
-from nexusai.server.tasks.store import Filter
 
 __all__ = ["TaskRoutes"]
 

@@ -19,10 +19,10 @@ from nexusai.server.tasks.dispatch import Dispatcher
 from nexusai.server.tasks.endings import LOST, closing_events, start_event
 from nexusai.server.tasks.events import ATTEMPT, Event, Lost, TaskEvents
 from nexusai.server.tasks.kinds.kind import Kind
-from nexusai.server.tasks.models import InvokeRequest, StoredRequest, TaskRow, show
+from nexusai.server.tasks.models import Filter, InvokeRequest, StoredRequest, TaskRow, show
 from nexusai.server.tasks.reconciler import KEY_LIFETIME
 from nexusai.server.tasks.states import FINAL
-from nexusai.server.tasks.store import Filter, TaskStore
+from nexusai.server.tasks.store import TaskStore
 
 __all__ = ["TaskService"]
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from nexusai.server.db.group_commit import GroupCommit, Write, connect, write_rows
-from nexusai.server.tasks.models import TaskRow
+from nexusai.server.db.group_commit import GroupCommit, Write, batches, connect, values_of
+from nexusai.server.tasks.models import Filter, TaskRow
 from nexusai.server.tasks.states import FINAL
 
-__all__ = ["Claim", "Ending", "Filter", "SqliteTaskStore", "TaskStore"]
+__all__ = ["Claim", "Ending", "SqliteTaskStore", "TaskStore"]
+
+T = TypeVar("T")
 
 
 class Claim(NamedTuple):
@@ -37,17 +39,6 @@ class Ending(NamedTuple):
     output_json: str | None
     error_json: str | None
     at: int
-
-
-class Filter(NamedTuple):
-    """Which tasks of a project to list, newest first, after the id `cursor`."""
-
-    status: str | None = None
-    task_type: str | None = None
-    created_after: int | None = None
-    metadata: Mapping[str, str] = {}
-    cursor: str | None = None
-    limit: int = 20
 
 
 class TaskStore(Protocol):
@@ -98,52 +89,85 @@ class TaskStore(Protocol):
 
 _COLUMNS = ", ".join(TaskRow.__struct_fields__)
 _NEW = tuple(column.name for column in msgspec.structs.fields(TaskRow) if column.required)
-_values_of = attrgetter(*_NEW)
+_new_values = attrgetter(*_NEW)
 
 
 def _accept(connection: sqlite3.Connection, tasks: Sequence[TaskRow]) -> list[bool]:
-    insert = f"INSERT INTO tasks ({', '.join(_NEW)})"
-    stored = write_rows(
-        connection,
-        lambda values: f"{insert} {values} ON CONFLICT DO NOTHING RETURNING id",
-        [_values_of(task) for task in tasks],
-    )
-    ids = {row[0] for row in stored}
+    stored: list[bool] = []
+    for batch in batches(tasks):
+        values, parameters = values_of([_new_values(task) for task in batch])
+        sql = f"INSERT INTO tasks ({', '.join(_NEW)}) SELECT * FROM {values} WHERE column1 IS NOT NULL"
+        count = connection.execute(f"{sql} ON CONFLICT DO NOTHING", parameters).rowcount
+        stored += [True] * len(batch) if count == len(batch) else _present(connection, batch)
+    return stored
+
+
+def _present(connection: sqlite3.Connection, tasks: Sequence[TaskRow]) -> list[bool]:
+    values, parameters = values_of([(task.id,) for task in tasks])
+    sql = f"SELECT json_group_array(id) FROM tasks JOIN {values} AS new ON id = new.column1"
+    ids = _one_json(connection, sql, parameters, list[str])
     return [task.id in ids for task in tasks]
 
 
+_CLAIMED = ", ".join(
+    "NULL" if name == "request_hash" else f"tasks.{name}" for name in TaskRow.__struct_fields__
+)
+
+
 def _claim(connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[TaskRow | None]:
-    returning = ", ".join(f"tasks.{name}" for name in TaskRow.__struct_fields__)
-    taken = write_rows(
-        connection,
-        lambda values: (
-            f"WITH claim(id, worker, at, until) AS ({values}) "
-            "UPDATE tasks SET status = 'running', attempt = attempt + 1, worker = claim.worker, "
-            "lease_until = claim.until, started_at = coalesce(started_at, claim.at), progress = 0 FROM claim "
-            "WHERE tasks.id = claim.id AND attempt < max_attempts AND NOT cancel_requested "
-            "AND (status = 'queued' OR status = 'running' AND lease_until <= claim.at) "
-            f"RETURNING {returning}"
-        ),
-        claims,
-    )
-    by_id = {row[0]: TaskRow(*row) for row in taken}
-    return [by_id.get(claim.task_id) for claim in claims]
+    """Who may claim is looked up, then changed: nobody else writes within the transaction."""
+    found: dict[str, TaskRow] = {}
+    for batch in batches(claims):
+        values, parameters = values_of(batch)
+        sql = (
+            f"SELECT json_group_array(json_array({_CLAIMED})) FROM tasks "
+            f"CROSS JOIN {values} AS claim ON tasks.id = claim.column1 "
+            "WHERE attempt < max_attempts AND NOT cancel_requested "
+            "AND (status = 'queued' OR status = 'running' AND lease_until <= claim.column3)"
+        )
+        rows = [TaskRow(*row) for row in _one_json(connection, sql, parameters, list[list[Any]])]
+        found |= {row.id: row for row in rows}
+    granted = [claim for claim in claims if claim.task_id in found]
+    for batch in batches(granted):
+        values, parameters = values_of(batch)
+        connection.execute(
+            "UPDATE tasks SET status = 'running', attempt = attempt + 1, progress = 0, "
+            "worker = claim.column2, started_at = coalesce(started_at, claim.column3), "
+            "lease_until = claim.column4 "
+            f"FROM {values} AS claim WHERE tasks.id = claim.column1",
+            parameters,
+        )
+    return [_begun(found.pop(claim.task_id), claim) if claim.task_id in found else None for claim in claims]
+
+
+def _begun(row: TaskRow, claim: Claim) -> TaskRow:
+    started = row.started_at or claim.now
+    return msgspec.structs.replace(row, status="running", attempt=row.attempt + 1, started_at=started)
 
 
 def _finish(connection: sqlite3.Connection, endings: Sequence[Ending]) -> list[bool]:
-    changed = write_rows(
-        connection,
-        lambda values: (
-            f"WITH ending(id, attempt, status, output, error, at) AS ({values}) "
-            "UPDATE tasks SET status = ending.status, output_json = ending.output, "
-            "error_json = ending.error, finished_at = ending.at, lease_until = 0 FROM ending "
-            "WHERE tasks.id = ending.id AND tasks.attempt = ending.attempt AND tasks.status = 'running' "
-            "RETURNING tasks.id"
-        ),
-        endings,
-    )
-    ids = {row[0] for row in changed}
-    return [ending.task_id in ids for ending in endings]
+    ended: set[str] = set()
+    for batch in batches(endings):
+        values, parameters = values_of([(ending.task_id, ending.attempt) for ending in batch])
+        sql = (
+            f"SELECT json_group_array(id) FROM tasks JOIN {values} AS ending "
+            "ON id = ending.column1 AND attempt = ending.column2 WHERE status = 'running'"
+        )
+        ended.update(_one_json(connection, sql, parameters, list[str]))
+    valid = [ending for ending in endings if ending.task_id in ended]
+    for batch in batches(valid):
+        values, parameters = values_of(batch)
+        connection.execute(
+            "UPDATE tasks SET status = ending.column3, output_json = ending.column4, "
+            "error_json = ending.column5, finished_at = ending.column6, lease_until = 0 "
+            f"FROM {values} AS ending WHERE tasks.id = ending.column1 AND tasks.attempt = ending.column2",
+            parameters,
+        )
+    return [ending.task_id in ended for ending in endings]
+
+
+def _one_json(connection: sqlite3.Connection, sql: str, parameters: list[Any], type: type[T]) -> T:
+    return msgspec.json.decode(connection.execute(sql, parameters).fetchone()[0], type=type)
 
 
 class _Statement(NamedTuple):

@@ -1,0 +1,74 @@
+# Needs Python 3.10 or newer, pip and make; the rest is installed into .venv, once.
+# ARGS reaches the command behind a target: make test ARGS="-k poller", make serve ARGS="--port 9000".
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+APP := .venv/.installed-app
+DEV := .venv/.installed-dev
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo serve test check bench docs constraints clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(APP)  ## start the platform, run real tasks, kill it in the middle, lose nothing
+	@$(BIN)/nexusai demo $(ARGS)
+
+serve: $(APP)  ## run the platform on this machine
+	@$(BIN)/nexusai serve $(ARGS)
+
+test: $(DEV)  ## run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(DEV)  ## formatting, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(APP)  ## measure the platform on this machine
+	@$(BIN)/python benchmarks/tasks.py $(ARGS)
+
+docs: $(DEV)  ## make the generated pages under docs/ again
+	@for script in scripts/openapi.py scripts/generate_docs.py; do \
+	  [ ! -f $$script ] || $(BIN)/python $$script || exit 1; \
+	done
+
+constraints: $(BIN)/pip  ## renew the versions in constraints.txt
+	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install -qq uv
+	@echo '# What `make` installs, on every Python and system we support. Renewed by `make constraints`.' > .venv/constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
+	  --quiet --no-header --no-annotate >> .venv/constraints.txt
+	@mv .venv/constraints.txt constraints.txt
+
+clean:  ## remove .venv and everything else made here
+	rm -rf .venv dist build nexusai-demo .coverage .coverage.* htmlcov
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so a broken installation is tried again; with the stamp there, no network is needed.
+# Everything that the app needs is in the development set too, hence both stamps there.
+$(APP): EXTRAS := server,local
+$(DEV): EXTRAS := server,local,dev
+$(APP) $(DEV): pyproject.toml constraints.txt Makefile $(BIN)/pip
+	@echo "Installing Nexus AI [$(EXTRAS)] into .venv"
+	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install -qq uv || true
+	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'; } || { \
+	  echo "uv could not do it; trying pip, which takes a minute."; \
+	  $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS)]'; }
+	@touch $(APP) $@
+
+# Debian's Python comes without ensurepip: virtualenv, from a folder thrown away afterwards, does without.
+$(BIN)/pip:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  echo "Nexus AI needs Python 3.10 or newer. $(PYTHON) --version says: $$("$(PYTHON)" --version 2>&1)" >&2; \
+	  echo "Name another one, for example: make demo PYTHON=python3.12" >&2; exit 1; }
+	@"$(PYTHON)" -m venv --clear .venv >/dev/null 2>&1 || { \
+	  seed=$$(mktemp -d) && trap 'rm -rf "$$seed"' EXIT && rm -rf .venv && \
+	  "$(PYTHON)" -m pip install -qq --target "$$seed" virtualenv && \
+	  PYTHONPATH="$$seed" "$(PYTHON)" -m virtualenv --quiet .venv; } || { \
+	  echo "No virtual environment could be made: install Python's venv module (Debian: python3-venv) or virtualenv." >&2; \
+	  exit 1; }

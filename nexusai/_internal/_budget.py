@@ -1,0 +1,43 @@
+"""The time that one run may take, however many requests and pauses it is made of."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from nexusai._internal._flow import OutOfTime
+
+__all__ = ["Budget"]
+
+_NOTHING = 0.001
+
+
+class Budget:
+    """Seconds, spent by the clock or by the pauses asked for, whichever is more: a stopped clock ends too."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = math.inf if seconds is None else seconds
+        self._begun = time.monotonic()
+        self._slept = 0.0
+
+    @property
+    def left(self) -> float:
+        left = self.seconds - max(time.monotonic() - self._begun, self._slept)
+        return left if left > _NOTHING else 0.0
+
+    def demand(self) -> float:
+        """What is left, for one more step. Raises `OutOfTime` when it is nothing."""
+        left = self.left
+        if not left:
+            raise OutOfTime(self.seconds)
+        return left
+
+    def sleep(self, seconds: float) -> float:
+        """Take a pause off; answers how much of it there is time for. Raises `OutOfTime`."""
+        pause = min(seconds, self.demand())
+        self._slept += pause
+        return pause
+
+    def end(self) -> None:
+        """Leave nothing: whoever runs on this budget stops at the next step."""
+        self.seconds = 0.0

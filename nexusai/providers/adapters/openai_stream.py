@@ -1,0 +1,147 @@
+"""A streamed chat answer in OpenAI's form, read purely: events in, chunks out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from nexusai._internal._streaming import ServerSentEvent
+from nexusai.providers.adapters.openai_errors import error_from
+from nexusai.providers.config import ProviderConfig
+from nexusai.providers.errors import RetryableError
+from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
+from nexusai.providers.types import ChatRequest, FinishReason, StreamChunk, Usage
+
+try:
+    import orjson as json
+except ImportError:
+    import json  # type: ignore[no-redef]
+
+__all__ = ["FAILED", "ChatStream", "estimated_usage", "finish_reason", "loads", "split_content", "usage_of"]
+
+_FINISH: Final[Mapping[str, FinishReason]] = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
+}
+loads: Callable[[bytes | str], Any] = json.loads
+FAILED: Final = frozenset({"error", "network_error", "insufficient_system_resource"})
+"""Finish reasons that say the vendor broke."""
+
+
+class ChatStream:
+    """`done` once the vendor said `[DONE]`; `end()` when it did, or when the body is over."""
+
+    def __init__(self, config: ProviderConfig, request: ChatRequest) -> None:
+        self.done = False
+        self._config = config
+        self._request = request
+        self._model: str | None = None
+        self._usage: Usage | None = None
+        self._finished = False
+        self._called_tools = False
+        self._text: list[str] = []
+
+    def feed(self, event: ServerSentEvent) -> list[StreamChunk]:
+        """The chunks of one event. Raises the `AdapterError` that an error inside the stream stands for."""
+        if event.data == "[DONE]":
+            self.done = True
+            return []
+        try:
+            body = loads(event.data)
+        except ValueError:
+            raise self._failure("sent a chunk that is not JSON") from None
+        if not isinstance(body, dict):
+            return []
+        if body.get("error") or event.event == "error":
+            raise error_from(self._config, self._request.model, 200, {}, body)
+        try:
+            self._model = body.get("model") or self._model
+            self._usage = usage_of(body) or self._usage
+            choices = body.get("choices") or ()
+            return [chunk for choice in choices if (chunk := self._chunk(choice)) is not None]
+        except (AttributeError, TypeError):
+            raise self._failure("sent a chunk of an unknown shape") from None
+
+    def end(self) -> list[StreamChunk]:
+        """The last chunks. Raises `RetryableError` when the vendor stopped in the middle."""
+        if not self._finished and not self.done:
+            raise self._failure("ended the stream early, with neither finish_reason nor [DONE]")
+        usage = self._usage or estimated_usage(self._request, "".join(self._text))
+        last = [StreamChunk(usage=usage, model=self._model)]
+        if self._finished:
+            return last
+        reason: FinishReason = "tool_calls" if self._called_tools else "stop"
+        return [StreamChunk(finish_reason=reason, model=self._model), *last]
+
+    def _chunk(self, choice: dict[str, Any]) -> StreamChunk | None:
+        self._usage = usage_of(choice) or self._usage
+        delta = choice.get("delta") or {}
+        text, thought = split_content(delta)
+        calls, reason = delta.get("tool_calls") or None, choice.get("finish_reason")
+        if not (text or thought or calls or reason):
+            return None
+        self._text.append(text)
+        self._called_tools = self._called_tools or bool(calls)
+        if reason in FAILED:
+            raise self._failure(f"broke off with finish_reason {reason!r}")
+        self._finished = self._finished or bool(reason)
+        return StreamChunk(
+            delta=text,
+            reasoning=thought,
+            tool_calls=calls,
+            index=choice.get("index") or 0,
+            finish_reason=finish_reason(reason) if reason else None,
+            model=self._model,
+        )
+
+    def _failure(self, what: str) -> RetryableError:
+        provider = self._config.provider
+        return RetryableError(f"{provider} {what}", provider=provider, model=self._request.model)
+
+
+def finish_reason(reason: Any) -> FinishReason:
+    """A vendor's word in ours; one that nobody knows is a stop."""
+    return _FINISH.get(reason.lower(), "stop") if isinstance(reason, str) else "stop"
+
+
+def split_content(message: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Text and thought of a message or delta; some vendors send the content as a list of typed parts."""
+    content = message.get("content") or message.get("refusal") or ""
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(content, str):
+        return content, thought if isinstance(thought, str) else None
+    text = "".join(part.get("text") or "" for part in content if part.get("type") == "text")
+    thoughts = (piece for part in content for piece in part.get("thinking") or ())
+    return text, "".join(piece.get("text") or "" for piece in thoughts) or None
+
+
+def usage_of(body: Mapping[str, Any]) -> Usage | None:
+    """The usage in a body, chunk or choice, where it has one."""
+    usage = body.get("usage") or (body.get("x_groq") or {}).get("usage")
+    if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
+        return None
+    prompt, completion = usage["prompt_tokens"], usage.get("completion_tokens")
+    if not isinstance(completion, int):
+        completion = max(0, (usage.get("total_tokens") or 0) - prompt)
+    asked, answered = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    cached = (asked.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=next((count for count in cached if isinstance(count, int)), None),
+        reasoning_tokens=answered.get("reasoning_tokens"),
+    )
+
+
+def estimated_usage(request: ChatRequest, answer: str) -> Usage:
+    """What the call would have counted, near enough, for a vendor that does not count."""
+    prompt = estimate_message_tokens(request.messages)
+    return Usage(prompt_tokens=prompt, completion_tokens=estimate_tokens(answer), source="estimate")

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from nexusai.providers.media import audio_format, image_type
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\n....", "image/png"),
+        (b"\xff\xd8\xff\xe0....", "image/jpeg"),
+        (b"GIF89a....", "image/gif"),
+        (b"RIFF\n\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"\x00\x00\x00\x20ftypavif", "image/avif"),
+        (b"<svg/>", None),
+        (b"", None),
+    ],
+)
+def test_pictures_are_told_by_their_first_bytes(data: bytes, kind: str | None):
+    assert image_type(data) == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"RIFF\n\x00\x00\x00WAVEfmt ", "wav"),
+        (b"ID3\x04....", "mp3"),
+        (b"\xff\xfb\x90\x00", "mp3"),
+        (b"\xff\xf1\x50\x80", "aac"),
+        (b"fLaC....", "flac"),
+        (b"OggS" + b"\x00" * 24 + b"OpusHead", "opus"),
+        (b"\x00\x01\x02\x03", None),
+    ],
+)
+def test_sounds_are_told_by_their_first_bytes(data: bytes, kind: str | None):
+    assert audio_format(data) == kind
