@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, Final, Generic, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -198,12 +198,13 @@ class TextResponse(Result):
 class Media(Result):
     """A result that is a file behind a signed link."""
 
+    _link: ClassVar[str]
     _fetch: Fetch | None = PrivateAttr(default=None)
 
     @property
     def url(self) -> str:
         """The signed link; good for a day, without a key."""
-        raise NotImplementedError
+        return cast(str, getattr(self, self._link))
 
     def read(self) -> bytes:
         """The file's bytes."""
@@ -244,6 +245,8 @@ class AsyncMedia(Media):
 class Image(Media):
     """A picture."""
 
+    _link = "image_url"
+
     image_url: str = Field(description="A signed link, good for a day without a key.", repr=False)
     file_id: str | None = Field(default=None, description="The stored file.")
     width: int | None = Field(default=None, description="Pixels.")
@@ -253,11 +256,6 @@ class Image(Media):
         default=None, description="The prompt that the model used.", repr=False
     )
 
-    @property
-    @override
-    def url(self) -> str:
-        return self.image_url
-
 
 class AsyncImage(AsyncMedia, Image):
     """A picture from the async client."""
@@ -266,15 +264,12 @@ class AsyncImage(AsyncMedia, Image):
 class TTSResponse(Media):
     """Speech."""
 
+    _link = "audio_url"
+
     audio_url: str = Field(description="A signed link, good for a day without a key.", repr=False)
     file_id: str | None = Field(default=None, description="The stored file.")
     format: str | None = Field(default=None, description="`wav`, `mp3` …")
     duration: float | None = Field(default=None, description="Seconds.")
-
-    @property
-    @override
-    def url(self) -> str:
-        return self.audio_url
 
 
 class AsyncTTSResponse(AsyncMedia, TTSResponse):

@@ -57,6 +57,10 @@ class Platform:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it, and remove its folder."""
         self.stop()
         self._folder.cleanup()
 

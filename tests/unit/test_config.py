@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexusai.config import Config, changed, origin, resolve
 from nexusai.constants import DEFAULT_BASE_URL
 from nexusai.error import AuthenticationError, ConfigurationError

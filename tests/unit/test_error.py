@@ -4,6 +4,7 @@ import pickle
 from typing import Any
 
 import pytest
+
 from nexusai import error
 from nexusai.error import APIError, TaskFailedError, TaskTimeoutError
 from nexusai.models import Task

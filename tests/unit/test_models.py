@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
+
 from nexusai import models
 from nexusai.error import APIError, ConfigurationError
 from nexusai.models import (
@@ -22,7 +24,6 @@ from nexusai.models import (
     Usage,
     result_of,
 )
-from pydantic import BaseModel
 
 
 def fetch(url: str, path: Path | None) -> Any:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 from freezegun import freeze_time
+
 from nexusai._internal._budget import Budget
 from nexusai._internal._flow import OutOfTime
 

@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import pytest
 from freezegun import freeze_time
+from pytest_httpx import HTTPXMock, IteratorStream
+
 from nexusai._internal._flow import Call, Emit, OutOfTime, Reply, Sleep, Upload, create, fetch
 from nexusai.error import (
     APIConnectionError,
@@ -25,8 +27,6 @@ from nexusai.error import (
     RateLimitError,
     ServerError,
 )
-from pytest_httpx import HTTPXMock, IteratorStream
-
 from tests.fixtures.sdk import BASE, KEY, Both
 
 LOOK = Call("GET", "/tasks/task_1")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from nexusai._internal._credentials import credentials_path, load, save
 
 HERE = "http://127.0.0.1:8000/api/v1"

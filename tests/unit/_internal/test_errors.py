@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from nexusai import error
 from nexusai._internal._errors import error_of, retry_after
 from nexusai._internal._flow import Call, create

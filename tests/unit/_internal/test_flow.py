@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from nexusai._internal._flow import Call, Reply, Upload, at, create, fetch
 from nexusai.error import APIError, InvalidRequestError
 from nexusai.models import Task

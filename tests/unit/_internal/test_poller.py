@@ -5,6 +5,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+
 from nexusai._internal._flow import Call, Emit, OutOfTime, Reply, Sleep
 from nexusai._internal._poller import TaskPoller
 from nexusai.error import (

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nexusai._internal._retry import pause_before
 from nexusai.error import (
     APIConnectionError,

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from nexusai._internal._credentials import credentials_path, save
 from nexusai._internal._sources import read_config
 

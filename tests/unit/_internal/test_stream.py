@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from nexusai import AsyncNexusAIClient, NexusAIClient
-from nexusai.error import APITimeoutError, AuthenticationError, StreamError, TaskFailedError
 from pytest_httpx import HTTPXMock
 
+from nexusai import AsyncNexusAIClient, NexusAIClient
+from nexusai.error import APITimeoutError, AuthenticationError, StreamError, TaskFailedError
 from tests.fixtures.sdk import BASE, KEY, Both
 
 FIRST = {"task_id": "task_1", "model": "local/text", "provider": "local"}

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from nexusai._internal._stream_state import StreamState
 from nexusai.error import (
     APIConnectionError,

@@ -1,0 +1,90 @@
+"""The module-level functions and the client behind them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from pytest_httpx import HTTPXMock
+
+import nexusai
+from nexusai import NexusAIClient, _default
+from nexusai.error import AuthenticationError
+from tests.fixtures.sdk import BASE, KEY
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(nexusai, "api_key", None)
+    monkeypatch.setattr(nexusai, "base_url", None)
+    nexusai.configure()
+    yield
+    nexusai.configure()
+
+
+def test_a_function_of_the_module_calls_the_default_client(httpx_mock: HTTPXMock):
+    httpx_mock.add_response(url=f"{BASE}/tasks/task_1", json={"task_id": "task_1"})
+    nexusai.configure(api_key=KEY, base_url=BASE)
+    assert nexusai.tasks.get("task_1").id == "task_1"
+
+
+def test_a_key_that_is_set_before_the_first_call_counts():
+    nexusai.api_key, nexusai.base_url = "nxs_module", BASE
+    assert _default.default_client()._driver.config.api_key == "nxs_module"
+
+
+def test_configure_wins_over_what_is_set():
+    nexusai.api_key = "nxs_module"
+    nexusai.configure(api_key="nxs_configured")
+    assert _default.default_client()._driver.config.api_key == "nxs_configured"
+
+
+def test_configure_makes_a_new_client_at_the_next_call():
+    nexusai.configure(api_key=KEY, timeout=1)
+    first = _default.default_client()
+    nexusai.configure(api_key=KEY, timeout=2)
+    assert _default.default_client() is not first
+    assert _default.default_client()._driver.config.timeout == 2
+
+
+def test_no_client_is_made_before_a_call():
+    generate = nexusai.text.generate
+    with pytest.raises(AuthenticationError):
+        generate("hi")
+
+
+def test_a_failed_start_is_tried_again_at_the_next_call():
+    with pytest.raises(AuthenticationError):
+        _default.default_client()
+    nexusai.api_key = KEY
+    assert _default.default_client()
+
+
+def test_threads_that_race_get_one_client(monkeypatch: pytest.MonkeyPatch):
+    nexusai.configure(api_key=KEY)
+    barrier = threading.Barrier(16)
+    found: list[NexusAIClient] = []
+
+    def race() -> None:
+        barrier.wait()
+        found.append(_default.default_client())
+
+    threads = [threading.Thread(target=race) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 16
+    assert len(set(map(id, found))) == 1
+
+
+def test_a_method_that_is_not_there_is_missed_at_once():
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = nexusai.text.nonsense  # type: ignore[attr-defined]
+
+
+def test_a_method_has_its_name_and_documentation():
+    assert nexusai.images.generate.__name__ == "generate"
+    assert nexusai.images.generate.__doc__ == nexusai.client.Images.generate.__doc__  # type: ignore[attr-defined]
+    assert repr(nexusai.images) == "<nexusai.images of the default client>"
