@@ -23,6 +23,7 @@ class DataDir:
         self.path = path.expanduser().absolute()
         self.database = self.path / "nexus.db"
         self.files = self.path / "files"
+        self._pid = self.path / "pid"
 
     def acquire(self) -> None:
         """Raises `ConfigurationError` when another process owns the folder or it cannot be written."""
@@ -30,10 +31,11 @@ class DataDir:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = FileLock(self.path / "lock")
             self._lock.acquire(timeout=0)
+            self._pid.write_text(str(os.getpid()))
         except Timeout:
             raise ConfigurationError(
-                f"Another platform is running on the data folder {self.path}. Stop it, or give this one "
-                "a folder of its own: nexusai serve --data-dir DIR (or NEXUS_DATA_DIR)."
+                f"Another platform (process {self._owner()}) is running on the data folder {self.path}. "
+                "Stop it, or give this one a folder of its own with --data-dir or NEXUS_DATA_DIR."
             ) from None
         except OSError as error:
             raise ConfigurationError(
@@ -41,7 +43,11 @@ class DataDir:
             ) from None
 
     def release(self) -> None:
+        self._pid.unlink(missing_ok=True)
         self._lock.release()
+
+    def _owner(self) -> str:
+        return self._pid.read_text() if self._pid.exists() else "unknown"
 
     def secret(self) -> bytes:
         """32 bytes that sign links and hide keys, made once and readable by this user alone."""
@@ -51,6 +57,7 @@ class DataDir:
             part.unlink(missing_ok=True)
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(secrets.token_bytes(32))
+                file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
         return path.read_bytes()

@@ -10,6 +10,7 @@ import orjson
 from msgspec import Meta, Struct
 
 from nexusai.server.clock import rfc3339
+from nexusai.server.tasks.states import FINAL
 
 __all__ = ["Filter", "InvokeRequest", "StoredRequest", "TaskRow", "accepted", "show"]
 
@@ -87,10 +88,10 @@ _stored = msgspec.json.Decoder(StoredRequest)
 
 
 def accepted(row: TaskRow) -> dict[str, Any]:
-    """The body of a 202."""
+    """The body of a 202; that of a replayed request is the first one's, whatever became of the task since."""
     return {
         "task_id": row.id,
-        "status": row.status,
+        "status": "queued" if row.status in FINAL else row.status,
         "message": "The task is stored and will run. Poll status_poll_url; Prefer: wait=30 holds the answer.",
         "status_poll_url": f"/api/v1/tasks/{row.id}",
     }
