@@ -54,6 +54,8 @@ class DefaultResource:
         self._kind = kind
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("_"):  # what inspects it does not load anything
+            raise AttributeError(method)
         kind = getattr(import_module(f"nexusai.resources.{self._name}"), self._kind)
         described = getattr(kind, method)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from nexusai._internal._client import AsyncDriver, SyncDriver
 from nexusai._internal._pool import AsyncPool, SyncPool
 from nexusai._internal._sources import read_config
-from nexusai.config import changed
 from nexusai.resources.audio import AsyncAudio, Audio
 from nexusai.resources.files import AsyncFiles, Files
 from nexusai.resources.images import AsyncImages, Images
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
     from nexusai.types import ClientOptions
 
 __all__ = ["AsyncNexusAIClient", "NexusAIClient"]
-
-D = TypeVar("D", SyncDriver, AsyncDriver)
-
-
-def _changed(driver: D, options: Mapping[str, Any]) -> D:
-    settings = dict(options)
-    headers = settings.pop("default_headers", None) or {}
-    return type(driver)(changed(driver.config, settings), driver.pool, {**driver.headers, **headers})
 
 
 class NexusAIClient:
@@ -88,7 +79,7 @@ class NexusAIClient:
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """This client with some settings changed, on the same connections; closing it leaves them open."""
         client = object.__new__(type(self))
-        client._driver = _changed(self._driver, options)
+        client._driver = self._driver.changed(options)
         client._borrowed = True
         return client
 
@@ -166,7 +157,7 @@ class AsyncNexusAIClient:
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """This client with some settings changed, on the same connections; closing it leaves them open."""
         client = object.__new__(type(self))
-        client._driver = _changed(self._driver, options)
+        client._driver = self._driver.changed(options)
         client._borrowed = True
         return client
 

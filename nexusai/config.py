@@ -24,7 +24,7 @@ from nexusai.error import AuthenticationError, ConfigurationError
 
 __all__ = ["Config", "changed", "origin", "resolve"]
 
-logger = logging.getLogger("nexusai")
+_logger = logging.getLogger("nexusai")
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _PORTS = {"http": 80, "https": 443}
@@ -151,7 +151,7 @@ def _key(value: Any) -> str:
         (not key.strip("\"' ").startswith(KEY_PREFIX), f"does not start with {KEY_PREFIX}"),
     ):
         if wrong:
-            logger.warning("The API key %s: was it copied whole, and nothing else?", fact)
+            _logger.warning("The API key %s: was it copied whole, and nothing else?", fact)
     return key
 
 

@@ -118,7 +118,7 @@ class APIError(NexusAIError):
         self.response_body = response_body
         self.retryable = retryable
         self.retry_after = retry_after
-        self.errors = errors or []
+        self.errors: list[dict[str, Any]] = errors or []
         self.idempotency_key = idempotency_key
 
     def __str__(self) -> str:

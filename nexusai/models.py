@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -30,6 +31,7 @@ __all__ = [
     "AsyncTTSResponse",
     "Cost",
     "Delta",
+    "Fetch",
     "File",
     "Image",
     "Media",
@@ -62,7 +64,8 @@ def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
 
 
-Date = Annotated[datetime, BeforeValidator(_one_zone), AfterValidator(_aware)]
+_OddDate = Annotated[datetime, BeforeValidator(_one_zone), AfterValidator(_aware)]
+Date = Annotated[AwareDatetime | _OddDate, Field(union_mode="left_to_right")]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 Count = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
 
@@ -70,7 +73,7 @@ Count = Annotated[int, BeforeValidator(lambda value: 0 if value is None else val
 class Answer(BaseModel):
     """Anything that the API answers."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", protected_namespaces=())
 
     @override
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -255,6 +258,14 @@ class Image(Media):
     revised_prompt: str | None = Field(
         default=None, description="The prompt that the model used.", repr=False
     )
+
+    @classmethod
+    @override
+    def from_task(cls, task: Task, output: Mapping[str, Any] | None = None) -> Self:
+        """The task's picture, the first where it made several; or the one of them that is given."""
+        whole = task.output or {}
+        first = next(iter(whole.get("images") or [{}]))
+        return super().from_task(task, output or {**first, **whole})
 
 
 class AsyncImage(AsyncMedia, Image):

@@ -16,7 +16,7 @@ class Budget:
     """Seconds, spent by the clock or by the pauses asked for, whichever is more: a stopped clock ends too."""
 
     def __init__(self, seconds: float | None = None) -> None:
-        self.seconds = math.inf if seconds is None else seconds
+        self.seconds: float = math.inf if seconds is None else seconds
         self._begun = time.monotonic()
         self._slept = 0.0
 

@@ -18,7 +18,7 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import httpx
 from typing_extensions import Self
@@ -29,12 +29,13 @@ from nexusai._internal._flow import Call, Emit, Flow, OutOfTime, Reply, Sleep, f
 from nexusai._internal._pool import AsyncPool, SyncPool
 from nexusai._internal._retry import Retries
 from nexusai._internal._wire import Wire
-from nexusai.config import Config
+from nexusai.config import Config, changed
 from nexusai.error import APIError, APITimeoutError
 
 __all__ = ["AsyncDriver", "SyncDriver"]
 
 T = TypeVar("T")
+P = TypeVar("P", bound=SyncPool | AsyncPool)
 
 
 class _Over:
@@ -44,15 +45,17 @@ class _Over:
         self.error = error
 
 
-class _Driver:
-    def __init__(self, config: Config, headers: Mapping[str, str] | None) -> None:
+class _Driver(Generic[P]):
+    def __init__(self, config: Config, pool: P, headers: Mapping[str, str] | None = None) -> None:
         self.config = config
+        self.pool = pool
         self._wire = Wire(config, headers)
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The caller's own, sent to the platform with every request."""
-        return self._wire.headers
+    def changed(self, options: Mapping[str, Any]) -> Self:
+        """A driver with some of `ClientOptions` changed, on the same pool."""
+        settings = dict(options)
+        headers = settings.pop("default_headers", None) or {}
+        return type(self)(changed(self.config, settings), self.pool, {**self._wire.headers, **headers})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.config.base_url!r})"
@@ -61,12 +64,8 @@ class _Driver:
         return self
 
 
-class SyncDriver(_Driver):
+class SyncDriver(_Driver[SyncPool]):
     """Runs flows in the calling thread."""
-
-    def __init__(self, config: Config, pool: SyncPool, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(config, headers)
-        self.pool = pool
 
     def run(self, flow: Flow[T], timeout: float | None = None) -> T:
         """What the flow returns. All that it does may take `timeout` seconds together.
@@ -178,8 +177,8 @@ class SyncDriver(_Driver):
     def _answer(self, call: Call, budget: Budget) -> Iterator[httpx.Response]:
         """A good answer of which the head has arrived. Raises `APIError` for any other."""
         left = budget.demand()
-        begun, client = time.monotonic(), self.pool.client
-        with multipart(call.upload) as files, self._wire.errors(call, budget):
+        begun = time.monotonic()
+        with self.pool.lease() as client, multipart(call.upload) as files, self._wire.errors(call, budget):
             request = self._wire.request(client, call, left, files)
             response = client.send(request, stream=True, follow_redirects=False)
             try:
@@ -192,12 +191,8 @@ class SyncDriver(_Driver):
                 response.close()
 
 
-class AsyncDriver(_Driver):
+class AsyncDriver(_Driver[AsyncPool]):
     """Runs flows in the running event loop."""
-
-    def __init__(self, config: Config, pool: AsyncPool, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(config, headers)
-        self.pool = pool
 
     async def run(self, flow: Flow[T], timeout: float | None = None) -> T:
         """What the flow returns. All that it does may take `timeout` seconds together.
@@ -315,8 +310,8 @@ class AsyncDriver(_Driver):
     async def _answer(self, call: Call, budget: Budget) -> AsyncIterator[httpx.Response]:
         """A good answer of which the head has arrived. Raises `APIError` for any other."""
         left = budget.demand()
-        begun, client = time.monotonic(), self.pool.client
-        with multipart(call.upload) as files, self._wire.errors(call, budget):
+        begun = time.monotonic()
+        with self.pool.lease() as client, multipart(call.upload) as files, self._wire.errors(call, budget):
             request = self._wire.request(client, call, left, files)
             response = await client.send(request, stream=True, follow_redirects=False)
             try:

@@ -53,8 +53,8 @@ class Call:
     """The file that takes a good answer's body, in place of memory."""
     timeout: float | None = None
     """Seconds of silence after which it is given up; None is the client's own setting."""
-    hold: float = 0.0
-    """Seconds the server may hold the answer back, on top of that."""
+    hold: int = 0
+    """Seconds the platform is asked to hold the answer back (`Prefer: wait`), on top of that."""
     retry: bool = True
 
     @property

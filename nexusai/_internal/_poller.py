@@ -127,8 +127,7 @@ class TaskPoller:
         return _known(reply, task)
 
     def _poll(self, task: Task) -> Call:
-        prefer = {"Prefer": f"wait={self.hold}"}
-        return Call("GET", at("tasks", task.task_id), headers=prefer, hold=self.hold, retry=False)
+        return Call("GET", at("tasks", task.task_id), hold=self.hold, retry=False)
 
     def _glance(self, task: Task) -> Flow[Task]:
         if task.finished:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import threading
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx
 
 __all__ = ["AsyncPool", "SyncPool"]
 
-_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+C = TypeVar("C", bound=httpx.Client | httpx.AsyncClient)
+
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+_MOST_BUSY = 8
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
@@ -28,61 +34,95 @@ def _options() -> dict[str, Any]:
     return {"limits": _LIMITS, "verify": _ssl_context(), "mounts": dict.fromkeys(_LOOPBACK)}
 
 
-def _close(client: httpx.Client, pid: int) -> None:
-    if os.getpid() == pid:
-        client.close()
+class _Shares(Generic[C]):
+    """Clients with few requests on each: what httpcore does for a request grows with the square of the
+    connections in its client, and a thousand in one take twenty times as long as in many.
+    """
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._busy: dict[C, int] = {}
+
+    @property
+    def clients(self) -> list[C]:
+        return list(self._busy)
+
+    @contextmanager
+    def lease(self) -> Iterator[C]:
+        with self._lock:
+            client = next((client for client, busy in self._busy.items() if busy < _MOST_BUSY), None)
+            client = client or self._make()
+            self._busy[client] = self._busy.get(client, 0) + 1
+        try:
+            yield client
+        finally:
+            with self._lock:
+                self._busy[client] -= 1
 
 
 class SyncPool:
-    """A client for this process: a forked child gets its own, since two cannot share a socket.
+    """Clients for this process: a forked child gets its own, since two cannot share a socket.
 
-    A client that the caller gave is used as it is and never closed.
+    A client that the caller gave is used alone, and never closed.
     """
 
     def __init__(self, given: httpx.Client | None = None) -> None:
         self._given = given
-        if given is None:
-            self._open()
+        self._closed = False
+        self._open()
 
-    @property
-    def client(self) -> httpx.Client:
+    def lease(self) -> AbstractContextManager[httpx.Client]:
+        """A client for one request, until its answer is read. Raises `RuntimeError` once it is closed."""
+        if self._closed:
+            raise RuntimeError("This client is closed: make a new one, or leave its `with` block later.")
         if self._given is not None:
-            return self._given
+            return nullcontext(self._given)
         if self._pid != os.getpid():
             self._open()
-        return self._client
+        return self._shares.lease()
 
     def close(self) -> None:
-        if self._given is None:
-            _close(self._client, self._pid)
+        self._closed = True
+        _close(self._shares, self._pid)
 
     def _open(self) -> None:
         self._pid = os.getpid()
-        self._client = httpx.Client(**_options())
-        weakref.finalize(self, _close, self._client, self._pid)
+        self._shares = _Shares(lambda: httpx.Client(**_options()))
+        weakref.finalize(self, _close, self._shares, self._pid)
+
+
+def _close(shares: _Shares[httpx.Client], pid: int) -> None:
+    if pid == os.getpid():
+        for client in shares.clients:
+            client.close()
 
 
 class AsyncPool:
-    """A client for each event loop, since connections belong to the loop that made them."""
+    """Clients for each event loop, since connections belong to the loop that made them.
+
+    A loop that closed its own gets new ones when it asks again. A client that the caller gave is used alone,
+    and never closed.
+    """
 
     def __init__(self, given: httpx.AsyncClient | None = None) -> None:
         self._given = given
-        self._clients: dict[asyncio.AbstractEventLoop, httpx.AsyncClient] = {}
+        self._shares: dict[asyncio.AbstractEventLoop, _Shares[httpx.AsyncClient]] = {}
 
-    @property
-    def client(self) -> httpx.AsyncClient:
+    def lease(self) -> AbstractContextManager[httpx.AsyncClient]:
+        """A client for one request, until its answer is read."""
         if self._given is not None:
-            return self._given
+            return nullcontext(self._given)
         loop = asyncio.get_running_loop()
-        return self._clients.get(loop) or self._open(loop)
+        return (self._shares.get(loop) or self._open(loop)).lease()
 
     async def aclose(self) -> None:
         """Close this loop's connections."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
+        shares = self._shares.pop(asyncio.get_running_loop(), None)
+        for client in shares.clients if shares else ():
             await client.aclose()
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> httpx.AsyncClient:
-        self._clients = {other: client for other, client in self._clients.items() if not other.is_closed()}
-        self._clients[loop] = client = httpx.AsyncClient(**_options())
-        return client
+    def _open(self, loop: asyncio.AbstractEventLoop) -> _Shares[httpx.AsyncClient]:
+        self._shares = {other: kept for other, kept in self._shares.items() if not other.is_closed()}
+        shares = self._shares[loop] = _Shares(lambda: httpx.AsyncClient(**_options()))
+        return shares

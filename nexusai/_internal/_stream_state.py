@@ -37,7 +37,7 @@ class StreamState:
     """
 
     def __init__(self, body: Mapping[str, Any], *, retries: int, idle: float) -> None:
-        self.finished = False  # well or badly
+        self.finished: bool = False  # well or badly
         self.task_id: str | None = None
         self.model: str | None = None
         self.provider: str | None = None
@@ -123,7 +123,7 @@ class StreamState:
 
     def _take(self, event: ServerSentEvent) -> StreamChunk | None:
         if event.id is not None:
-            if 0 <= _number(event.id) <= self._resumed_after:
+            if self._resumed_after >= 0 and 0 <= _number(event.id) <= self._resumed_after:
                 return None  # a platform that starts over in place of resuming
             self._last_event_id = event.id
         self._fruitless = 0
@@ -211,9 +211,9 @@ def _join(calls: list[dict[str, Any]], piece: Mapping[str, Any]) -> None:
     index = piece.get("index")
     call = next((call for call in calls if index is not None and call.get("index") == index), None)
     if call is None:
-        calls.append({**piece, "function": {**piece.get("function", {})}})
+        calls.append({**piece, "function": {**(piece.get("function") or {})}})
         return
-    function = piece.get("function", {})
+    function = piece.get("function") or {}
     whole = call["function"]
     whole["arguments"] = whole.get("arguments", "") + (function.get("arguments") or "")
     if function.get("name"):

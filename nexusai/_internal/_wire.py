@@ -23,6 +23,9 @@ __all__ = ["Wire"]
 
 logger = logging.getLogger("nexusai")
 
+_SPARE = 0.5
+"""Seconds before the end of a run at which a held answer is wanted, so that it tells how things stand."""
+
 _ANYWHERE = {"User-Agent": f"nexusai-python/{__version__}"}
 
 
@@ -33,12 +36,14 @@ class Wire:
         self.config = config
         self.headers = dict(headers or {})
         self._origin = origin(config.base_url)
-        self._own = {
+        ours = {
             **_ANYWHERE,
             "Accept": "application/json",
             "Authorization": f"Bearer {config.api_key}",
-            **self.headers,
         }
+        theirs = {name.lower() for name in self.headers}
+        kept = {name: value for name, value in ours.items() if name.lower() not in theirs}
+        self._own = {**kept, **self.headers}
         self._timeout = httpx.Timeout(_finite(config.timeout), pool=None)
 
     def request(
@@ -46,14 +51,16 @@ class Wire:
     ) -> httpx.Request:
         url = call.path if "://" in call.path else self.config.base_url + call.path
         at_home = url is not call.path or origin(url) == self._origin
+        hold = int(min(call.hold, max(left - _SPARE, 0)))
+        prefer = {"Prefer": f"wait={hold}"} if hold else {}
         return client.build_request(
             call.method,
             url,
             json=call.json,
             params=call.params,
             files=files,
-            headers={**(self._own if at_home else _ANYWHERE), **call.headers},
-            timeout=self._timeouts(call, left),
+            headers={**(self._own if at_home else _ANYWHERE), **call.headers, **prefer},
+            timeout=self._timeouts(call, hold, left),
         )
 
     def retries(self, call: Call) -> int:
@@ -89,14 +96,14 @@ class Wire:
                 seconds * 1000,
             )
 
-    def _timeouts(self, call: Call, left: float) -> httpx.Timeout:
+    def _timeouts(self, call: Call, hold: int, left: float) -> httpx.Timeout:
         """The wait for a free connection is not the platform's silence: only the run's time bounds it."""
-        if math.isinf(left) and not call.hold and call.timeout is None:
+        if math.isinf(left) and not hold and call.timeout is None:
             return self._timeout
         silence = self.config.timeout if call.timeout is None else call.timeout
         return httpx.Timeout(
             _finite(min(silence, left)),
-            read=_finite(min(silence + call.hold, left)),
+            read=_finite(min(silence + hold, left)),
             pool=_finite(left),
         )
 

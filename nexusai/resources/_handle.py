@@ -21,7 +21,12 @@ class AnyHandle(Generic[R]):
     """What is known of a task. Its id is enough to go on in another process: see `to_dict`."""
 
     def __init__(self, task: Task) -> None:
-        self.task = task
+        self._task = task
+
+    @property
+    def task(self) -> Task:
+        """All that is known of it."""
+        return self._task
 
     @property
     def id(self) -> str:
@@ -37,6 +42,10 @@ class AnyHandle(Generic[R]):
         """0 to 100, as it was when last looked at."""
         return self.task.progress or 0
 
+    def _seen(self, task: Task) -> Self:
+        self._task = task
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """What `tasks.attach` needs, here or anywhere; fit for JSON."""
         return self.task.model_dump(include={"task_id", "task_type", "status"}, exclude_none=True)
@@ -45,7 +54,7 @@ class AnyHandle(Generic[R]):
         return f"{type(self).__name__}({self.id!r}, status={self.status!r}, progress={self.progress:g})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"task": self.task, "_driver": None}
+        return {"_task": self._task, "_driver": None}
 
 
 class TaskHandle(AnyHandle[R]):
@@ -64,21 +73,19 @@ class TaskHandle(AnyHandle[R]):
         driver = _attached(self._driver)
         limit = driver.config.poll_timeout if timeout is None else timeout
         try:
-            self.task = driver.run(TaskPoller(driver.config.poll_interval).wait(self.task), limit)
+            self._seen(driver.run(TaskPoller(driver.config.poll_interval).wait(self.task), limit))
         except TaskError as error:
-            self.task = error.task
+            self._seen(error.task)
             raise
         return cast(R, result_of(self.task, driver.fetch))
 
     def refresh(self) -> Self:
         """Look at the task now."""
-        self.task = _attached(self._driver).run(TaskPoller().look(self.task))
-        return self
+        return self._seen(_attached(self._driver).run(TaskPoller().look(self.task)))
 
     def cancel(self) -> Self:
         """Ask for it to be cancelled. Raises `ConflictError` when it is final already."""
-        self.task = _attached(self._driver).run(TaskPoller().cancel(self.task))
-        return self
+        return self._seen(_attached(self._driver).run(TaskPoller().cancel(self.task)))
 
 
 class AsyncTaskHandle(AnyHandle[R]):
@@ -97,21 +104,19 @@ class AsyncTaskHandle(AnyHandle[R]):
         driver = _attached(self._driver)
         limit = driver.config.poll_timeout if timeout is None else timeout
         try:
-            self.task = await driver.run(TaskPoller(driver.config.poll_interval).wait(self.task), limit)
+            self._seen(await driver.run(TaskPoller(driver.config.poll_interval).wait(self.task), limit))
         except TaskError as error:
-            self.task = error.task
+            self._seen(error.task)
             raise
         return cast(R, result_of(self.task, driver.fetch, asynchronous=True))
 
     async def refresh(self) -> Self:
         """Look at the task now."""
-        self.task = await _attached(self._driver).run(TaskPoller().look(self.task))
-        return self
+        return self._seen(await _attached(self._driver).run(TaskPoller().look(self.task)))
 
     async def cancel(self) -> Self:
         """Ask for it to be cancelled. Raises `ConflictError` when it is final already."""
-        self.task = await _attached(self._driver).run(TaskPoller().cancel(self.task))
-        return self
+        return self._seen(await _attached(self._driver).run(TaskPoller().cancel(self.task)))
 
 
 def task_of(given: str | Mapping[str, Any] | Task | AnyHandle[Any]) -> Task:

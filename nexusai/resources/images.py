@@ -9,7 +9,7 @@ from nexusai._internal._flow import Flow
 from nexusai._internal._invoke import invoke_body, words
 from nexusai._internal._poller import TaskPoller
 from nexusai.error import InvalidRequestError
-from nexusai.models import AsyncImage, Image, Task
+from nexusai.models import AsyncImage, Fetch, Image, Task
 from nexusai.resources._handle import AsyncTaskHandle, TaskHandle
 from nexusai.resources._resource import AsyncResource, SyncResource
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncImages", "Images"]
 
-I = TypeVar("I", bound=Image)  # noqa: E741
+Picture = TypeVar("Picture", bound=Image)
 
 _MOST_PER_TASK = 8
 
@@ -43,7 +43,7 @@ def _many(poller: TaskPoller, prompt: str, n: int, options: Mapping[str, Any]) -
     return finished
 
 
-def _pictures(kind: type[I], tasks: list[Task], fetch: Any) -> list[I]:
+def _pictures(kind: type[Picture], tasks: list[Task], fetch: Fetch) -> list[Picture]:
     outputs = [(task, output) for task in tasks for output in (task.output or {}).get("images") or [None]]
     return [kind.from_task(task, output).bound(fetch) for task, output in outputs]
 

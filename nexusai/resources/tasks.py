@@ -123,8 +123,7 @@ class Tasks(SyncResource):
         flows = _watch(self._poller, [handle.task for handle in handles.values()])
         with closing(self._driver.run_all(flows, limit)) as finished:
             for task in finished:
-                handles[task.task_id].task = task
-                yield handles[task.task_id]
+                yield handles[task.task_id]._seen(task)
 
     def wait_all(
         self, tasks: Iterable[AnyTask], *, timeout: float | None = None, return_exceptions: bool = False
@@ -212,8 +211,7 @@ class AsyncTasks(AsyncResource):
         flows = _watch(self._poller, [handle.task for handle in handles.values()])
         async with aclosing(self._driver.run_all(flows, limit)) as finished:
             async for task in finished:
-                handles[task.task_id].task = task
-                yield handles[task.task_id]
+                yield handles[task.task_id]._seen(task)
 
     async def wait_all(
         self, tasks: Iterable[AnyTask], *, timeout: float | None = None, return_exceptions: bool = False

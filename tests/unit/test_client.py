@@ -116,15 +116,16 @@ def test_an_unknown_option_is_named(sdk: Both):
 
 def test_a_borrower_does_not_close_the_connections():
     with NexusAIClient(KEY, BASE) as client:
-        with client.with_options(timeout=1):
+        with client._driver.pool.lease() as http, client.with_options(timeout=1):
             pass
-        assert not client._driver.pool.client.is_closed
+        assert not http.is_closed
+    assert http.is_closed
 
 
 async def test_an_async_borrower_does_not_close_the_connections():
     async with AsyncNexusAIClient(KEY, BASE) as client:
-        http = client._driver.pool.client
-        async with client.with_options(timeout=1):
-            pass
+        with client._driver.pool.lease() as http:
+            async with client.with_options(timeout=1):
+                pass
         assert not http.is_closed
     assert http.is_closed

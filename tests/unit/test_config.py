@@ -82,7 +82,7 @@ def test_a_wrong_value_names_the_variable_and_an_example(variable: str, value: s
 
 
 def test_a_wrong_argument_is_named_as_the_argument():
-    with pytest.raises(ConfigurationError, match="^timeout='soon'"):
+    with pytest.raises(ConfigurationError, match=r"^timeout='soon'"):
         resolved({"api_key": KEY, "timeout": "soon"})
 
 

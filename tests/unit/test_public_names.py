@@ -51,10 +51,11 @@ def loaded_after(code: str) -> set[str]:
 
 
 def test_importing_loads_nothing_heavy():
-    assert (
-        loaded_after("import nexusai; nexusai.text; nexusai.configure(api_key='nxs_1'); dir(nexusai)")
-        == set()
-    )
+    assert loaded_after("import nexusai; nexusai.configure(api_key='nxs_1'); dir(nexusai)") == set()
+
+
+def test_looking_at_a_resource_loads_nothing_heavy():
+    assert loaded_after("from nexusai import text; hasattr(text, '__wrapped__'); repr(text)") == set()
 
 
 def test_an_error_is_had_without_anything_heavy():

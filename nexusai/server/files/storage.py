@@ -50,7 +50,7 @@ class LocalDisk:
                     await asyncio.to_thread(_add, file, digest, piece)
                     size += len(piece)
                 await asyncio.to_thread(_sync, file)
-            await asyncio.to_thread(part.replace, self.path(name))
+            await asyncio.to_thread(_rename, part, self.path(name))
         except BaseException:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -86,3 +86,13 @@ def _add(file: BinaryIO, digest: hashlib._Hash, piece: bytes) -> None:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _rename(part: Path, path: Path) -> None:
+    part.replace(path)
+    if os.name != "nt":  # elsewhere a name is safe only when its folder is
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -74,7 +74,7 @@ class Runner:
     async def renew(self) -> None:
         """Keep the lease on everything that runs here."""
         if self._slots:
-            await self._store.renew(self._worker, now_ms() + self._lease_ms)
+            await self._store.renew(self._worker, list(self._slots), now_ms() + self._lease_ms)
 
     async def run(self, task_id: str) -> None:
         """Claim the task and bring it to its end; nothing happens when it cannot be claimed."""

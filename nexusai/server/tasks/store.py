@@ -59,8 +59,8 @@ class TaskStore(Protocol):
     async def claim(self, claim: Claim) -> TaskRow | None:
         """Begin an attempt; None when the task is final, exhausted, cancelled or held by a live worker."""
 
-    async def renew(self, worker: str, lease_until: int) -> None:
-        """Keep what the worker holds."""
+    async def renew(self, worker: str, task_ids: Sequence[str], lease_until: int) -> None:
+        """Keep those of these tasks that the worker holds."""
 
     async def report(self, task_id: str, attempt: int, progress: float) -> None:
         """Note progress (0 to 100) of the attempt; nothing when it is not the running one."""
@@ -117,17 +117,18 @@ _CLAIMED = ", ".join(
 def _claim(connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[TaskRow | None]:
     """Who may claim is looked up, then changed: nobody else writes within the transaction."""
     found: dict[str, TaskRow] = {}
-    for batch in batches(claims):
+    first = {claim.task_id: claim for claim in reversed(claims)}
+    for batch in batches(list(first.values())):
         values, parameters = values_of(batch)
         sql = (
-            f"SELECT json_group_array(json_array({_CLAIMED})) FROM tasks "
-            f"CROSS JOIN {values} AS claim ON tasks.id = claim.column1 "
+            f"SELECT json_group_array(json_array({_CLAIMED})) FROM {values} AS claim "
+            "CROSS JOIN tasks ON tasks.id = claim.column1 "  # in this order: by the primary key, no scan
             "WHERE attempt < max_attempts AND NOT cancel_requested "
             "AND (status = 'queued' OR status = 'running' AND lease_until <= claim.column3)"
         )
         rows = [TaskRow(*row) for row in _one_json(connection, sql, parameters, list[list[Any]])]
         found |= {row.id: row for row in rows}
-    granted = [claim for claim in claims if claim.task_id in found]
+    granted = [claim for task_id, claim in first.items() if task_id in found]
     for batch in batches(granted):
         values, parameters = values_of(batch)
         connection.execute(
@@ -142,20 +143,23 @@ def _claim(connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[Task
 
 def _begun(row: TaskRow, claim: Claim) -> TaskRow:
     started = row.started_at or claim.now
-    return msgspec.structs.replace(row, status="running", attempt=row.attempt + 1, started_at=started)
+    return msgspec.structs.replace(
+        row, status="running", attempt=row.attempt + 1, progress=0, started_at=started
+    )
 
 
 def _finish(connection: sqlite3.Connection, endings: Sequence[Ending]) -> list[bool]:
-    ended: set[str] = set()
-    for batch in batches(endings):
-        values, parameters = values_of([(ending.task_id, ending.attempt) for ending in batch])
+    first = {(ending.task_id, ending.attempt): ending for ending in reversed(endings)}
+    valid: dict[tuple[str, int], Ending] = {}
+    for keys in batches(list(first)):
+        values, parameters = values_of(keys)
         sql = (
-            f"SELECT json_group_array(id) FROM tasks JOIN {values} AS ending "
+            f"SELECT json_group_array(json_array(id, attempt)) FROM tasks JOIN {values} AS ending "
             "ON id = ending.column1 AND attempt = ending.column2 WHERE status = 'running'"
         )
-        ended.update(_one_json(connection, sql, parameters, list[str]))
-    valid = [ending for ending in endings if ending.task_id in ended]
-    for batch in batches(valid):
+        running = _one_json(connection, sql, parameters, list[tuple[str, int]])
+        valid |= {key: first[key] for key in running}
+    for batch in batches(list(valid.values())):
         values, parameters = values_of(batch)
         connection.execute(
             "UPDATE tasks SET status = ending.column3, output_json = ending.column4, "
@@ -163,11 +167,15 @@ def _finish(connection: sqlite3.Connection, endings: Sequence[Ending]) -> list[b
             f"FROM {values} AS ending WHERE tasks.id = ending.column1 AND tasks.attempt = ending.column2",
             parameters,
         )
-    return [ending.task_id in ended for ending in endings]
+    return [valid.pop((ending.task_id, ending.attempt), None) is ending for ending in endings]
 
 
 def _one_json(connection: sqlite3.Connection, sql: str, parameters: list[Any], type: type[T]) -> T:
     return msgspec.json.decode(connection.execute(sql, parameters).fetchone()[0], type=type)
+
+
+_OPEN = "status IN ('queued', 'running')"
+"""The very words of the index `tasks_open`: a condition without them reads the whole table."""
 
 
 class _Statement(NamedTuple):
@@ -236,7 +244,8 @@ class SqliteTaskStore:
                 parameters.append(value)  # type: ignore[arg-type]
         for name, text in wanted.metadata.items():
             clauses.append(
-                "EXISTS (SELECT 1 FROM json_each(metadata_json) WHERE key = ? AND CAST(value AS TEXT) = ?)"
+                "EXISTS (SELECT 1 FROM json_each(metadata_json) WHERE key = ? "
+                "AND iif(type IN ('true', 'false', 'null'), type, CAST(value AS TEXT)) = ?)"
             )
             parameters += [name, text]
         sql = f"SELECT {_COLUMNS} FROM tasks WHERE {' AND '.join(clauses)} ORDER BY id DESC LIMIT ?"
@@ -250,9 +259,13 @@ class SqliteTaskStore:
     async def claim(self, claim: Claim) -> TaskRow | None:
         return await self._commits.submit(CLAIM, claim)
 
-    async def renew(self, worker: str, lease_until: int) -> None:
+    async def renew(self, worker: str, task_ids: Sequence[str], lease_until: int) -> None:
         await self._note(
-            "UPDATE tasks SET lease_until = ? WHERE status = 'running' AND worker = ?", lease_until, worker
+            "UPDATE tasks SET lease_until = ? WHERE status = 'running' AND worker = ? "
+            "AND id IN (SELECT value FROM json_each(?))",
+            lease_until,
+            worker,
+            msgspec.json.encode(task_ids).decode(),
         )
 
     async def report(self, task_id: str, attempt: int, progress: float) -> None:
@@ -298,18 +311,18 @@ class SqliteTaskStore:
         return row.status if row else None
 
     async def void_leases(self) -> None:
-        await self._change("UPDATE tasks SET lease_until = 0 WHERE status = 'running'")
+        await self._change(f"UPDATE tasks SET lease_until = 0 WHERE {_OPEN} AND status = 'running'")
 
     async def end_lost(self, now: int, error_json: str) -> dict[str, str]:
         cancelled = await self._change(
-            "UPDATE tasks SET status = 'cancelled', finished_at = ? WHERE status = 'running' "
-            "AND cancel_requested AND lease_until <= ? RETURNING id, status",
+            f"UPDATE tasks SET status = 'cancelled', finished_at = ? WHERE {_OPEN} "
+            "AND cancel_requested AND (status = 'queued' OR lease_until <= ?) RETURNING id, status",
             now,
             now,
         )
         failed = await self._change(
-            "UPDATE tasks SET status = 'failed', error_json = ?, finished_at = ? WHERE status = 'running' "
-            "AND attempt >= max_attempts AND lease_until <= ? RETURNING id, status",
+            f"UPDATE tasks SET status = 'failed', error_json = ?, finished_at = ? WHERE {_OPEN} "
+            "AND status = 'running' AND attempt >= max_attempts AND lease_until <= ? RETURNING id, status",
             error_json,
             now,
             now,
@@ -318,7 +331,7 @@ class SqliteTaskStore:
 
     async def undelivered(self, now: int) -> list[tuple[str, int, int]]:
         sql = (
-            "SELECT id, priority, not_before FROM tasks WHERE status IN ('queued', 'running') "
+            f"SELECT id, priority, not_before FROM tasks WHERE {_OPEN} "
             "AND (status = 'queued' OR lease_until <= ?) ORDER BY id"
         )
         return await asyncio.to_thread(self._scan, sql, (now,))

@@ -86,6 +86,12 @@ def test_default_headers_go_to_the_platform(sdk: Both, httpx_mock: HTTPXMock):
     assert httpx_mock.get_requests()[0].headers["x-team"] == "blue"
 
 
+def test_a_default_header_replaces_ours_however_it_is_spelt(sdk: Both, httpx_mock: HTTPXMock):
+    httpx_mock.add_response()
+    run(sdk, LOOK, default_headers={"USER-AGENT": "mine"})
+    assert httpx_mock.get_requests()[0].headers.get_list("user-agent") == ["mine"]
+
+
 @pytest.mark.parametrize(
     "url", ["http://elsewhere.test/f", "https://platform.test/f", "http://platform.test:81/f"]
 )
@@ -135,7 +141,7 @@ def test_a_request_may_take_the_clients_timeout(sdk: Both, httpx_mock: HTTPXMock
 
 
 def test_a_held_answer_may_take_as_much_longer(sdk: Both, httpx_mock: HTTPXMock):
-    httpx_mock.add_response()
+    httpx_mock.add_response(match_headers={"Prefer": "wait=30"})
     run(sdk, Call("GET", "/tasks/t", hold=30))
     assert (timeouts(httpx_mock)["connect"], timeouts(httpx_mock)["read"]) == (60.0, 90.0)
 
@@ -151,6 +157,16 @@ def test_no_request_may_take_longer_than_what_is_left(sdk: Both, httpx_mock: HTT
     with freeze_time("2025-01-01", real_asyncio=True):
         run(sdk, Call("GET", "/tasks/t", hold=30), timeout=7.0)
     assert timeouts(httpx_mock) == {"connect": 7.0, "read": 7.0, "write": 7.0, "pool": 7.0}
+
+
+@pytest.mark.parametrize(("left", "wait"), [(31.0, "wait=30"), (10.0, "wait=9"), (1.4, None)])
+def test_an_answer_is_held_no_longer_than_what_is_left(
+    left: float, wait: str | None, sdk: Both, httpx_mock: HTTPXMock
+):
+    httpx_mock.add_response()
+    with freeze_time("2025-01-01", real_asyncio=True):
+        run(sdk, Call("GET", "/tasks/t", hold=30), timeout=left)
+    assert httpx_mock.get_requests()[0].headers.get("prefer") == wait
 
 
 # What a run is
@@ -386,7 +402,7 @@ def test_what_can_never_be_sent_is_not_tried_again(sdk: Both, httpx_mock: HTTPXM
 
 def test_the_signature_of_a_link_is_not_in_its_error(sdk: Both, httpx_mock: HTTPXMock):
     httpx_mock.add_exception(httpx.ReadError("reset"))
-    with pytest.raises(APIConnectionError, match="GET /f to http://a.test:80 broke off") as raised:
+    with pytest.raises(APIConnectionError, match=r"GET /f to http://a\.test:80 broke off") as raised:
         run(sdk, Call("GET", "http://a.test/f?signature=secret"), max_retries=0)
     assert "secret" not in str(raised.value)
 

@@ -91,7 +91,7 @@ def test_a_submission_that_takes_too_long_carries_its_idempotency_key():
 
 def test_a_poll_asks_to_be_held_and_has_no_query():
     call = next(TaskPoller().wait(RUNNING))
-    assert call == Call("GET", "/tasks/task_1", headers={"Prefer": "wait=30"}, hold=30, retry=False)
+    assert call == Call("GET", "/tasks/task_1", hold=30, retry=False)
 
 
 def test_waiting_ends_with_the_completed_task():
@@ -241,7 +241,7 @@ def test_cancelling_answers_the_task():
 def test_watching_looks_at_all_in_turn_and_holds_for_the_last():
     tasks = [Task(task_id=f"task_{number}", status="running") for number in range(3)]
     told: list[str] = []
-    asked: list[tuple[str, float]] = []
+    asked: list[tuple[str, int]] = []
     ends = {"task_1": 1, "task_2": 2, "task_0": 3}
     rounds = dict.fromkeys(ends, 0)
     flow = TaskPoller().watch(tasks)
@@ -262,7 +262,7 @@ def test_watching_looks_at_all_in_turn_and_holds_for_the_last():
             break
 
     assert told == ["task_1", "task_2", "task_0"]
-    assert asked == [(f"task_{n}", 0.0) for n in (0, 1, 2, 0, 2)] + [("task_0", 30)]
+    assert asked == [(f"task_{n}", 0) for n in (0, 1, 2, 0, 2)] + [("task_0", 30)]
 
 
 def test_watching_does_not_look_at_what_is_final():

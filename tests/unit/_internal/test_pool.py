@@ -9,6 +9,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -72,7 +73,8 @@ def test_clients_of_closed_loops_are_forgotten():
     pool = AsyncPool()
 
     async def main() -> weakref.ref[httpx.AsyncClient]:
-        return weakref.ref(pool.client)
+        with pool.lease() as client:
+            return weakref.ref(client)
 
     first = asyncio.run(main())
     asyncio.run(main())
@@ -80,11 +82,31 @@ def test_clients_of_closed_loops_are_forgotten():
     assert first() is None
 
 
-async def test_one_loop_has_one_client():
+def test_a_client_is_used_again_when_its_request_is_over():
+    pool = SyncPool()
+    with pool.lease() as first:
+        pass
+    with pool.lease() as second:
+        assert second is first
+
+
+def test_a_client_has_few_requests_at_a_time():
+    pool = SyncPool()
+    with ExitStack() as stack:
+        clients = [stack.enter_context(pool.lease()) for _ in range(20)]
+        assert max(map(clients.count, clients)) == 8
+        assert len(set(map(id, clients))) == 3
+
+
+async def test_a_loop_that_closed_its_clients_gets_new_ones():
     pool = AsyncPool()
-    assert pool.client is pool.client
+    with pool.lease() as first:
+        pass
     await pool.aclose()
     await pool.aclose()
+    with pool.lease() as second:
+        assert first.is_closed
+        assert not second.is_closed
 
 
 FORK = """
@@ -137,7 +159,8 @@ def test_a_resource_keeps_the_connections_of_its_client(address: str):
 
 def test_connections_are_closed_with_the_last_user():
     pool = SyncPool()
-    client = pool.client
+    with pool.lease() as client:
+        pass
     del pool
     gc.collect()
     assert client.is_closed

@@ -126,6 +126,7 @@ def test_pieces_of_a_tool_call_are_joined_by_their_index():
         {"index": 0, "function": {"arguments": '{"a"'}},
         {"index": 1, "id": "call_2", "function": {"name": "g", "arguments": "{}"}},
         {"index": 0, "function": {"name": "f2", "arguments": ": 1}"}},
+        {"index": 0, "function": None},
         {"id": "call_3", "function": {"name": "h"}},
     ]
     for number, piece in enumerate(pieces, 2):
@@ -147,13 +148,11 @@ def test_events_of_other_names_are_not_chunks():
 
 
 def test_chunks_before_an_error_are_read_first():
-    chunks = []
-    state = begun()
-    data = delta(2, "Hel") + event(3, {"error": {"code": "PROVIDER_ERROR", "message": "Gone."}}, "error")
+    error = {"error": {"code": "PROVIDER_ERROR", "message": "Gone."}}
+    chunks = begun().read(delta(2, "Hel") + event(3, error, "error"), 0.0)
+    assert next(chunks).text == "Hel"
     with pytest.raises(TaskFailedError):
-        for chunk in state.read(data, 0.0):
-            chunks.append(chunk.text)
-    assert chunks == ["Hel"]
+        next(chunks)
 
 
 def fail(state: StreamState, error: Any) -> APIError:

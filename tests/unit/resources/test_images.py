@@ -132,6 +132,12 @@ def test_many_images_of_one_task(sdk: Both, httpx_mock: HTTPXMock):
     assert body(httpx_mock)["config"] == {"num_images": 3}
 
 
+def test_one_image_has_the_file_id_that_stands_in_the_list(sdk: Both, httpx_mock: HTTPXMock):
+    accept(httpx_mock)
+    finish(httpx_mock, output={**OUTPUT, "images": [{**OUTPUT, "file_id": "file_0", "index": 0}]})
+    assert sdk(lambda client: client.images.generate("A sunset")).file_id == "file_0"
+
+
 def test_more_images_than_a_task_can_make_are_several_tasks(sdk: Both, httpx_mock: HTTPXMock):
     for task_id, count in (("task_1", 8), ("task_2", 2)):
         accept(httpx_mock, task_id)
