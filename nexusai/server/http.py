@@ -20,6 +20,7 @@ from nexusai.server.clock import now_ms, rfc3339
 from nexusai.server.ids import new_id
 
 __all__ = [
+    "MALFORMED",
     "Endpoint",
     "JsonResponse",
     "Problem",
@@ -36,6 +37,9 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 _WELL_FORMED_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _DRAIN_LIMIT = 1024 * 1024 * 1024
 _DRAIN_SECONDS = 30.0
+
+HEADERS = "nexusai.headers"
+"""Where a request's headers are looked up by name: the hot routes do so five times each."""
 
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -136,7 +140,7 @@ class RequestContext:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
+        headers = scope[HEADERS] = dict(scope["headers"])
         name = _well_formed(headers.get(b"x-request-id")) or new_id("req")
         request_id.set(name)
         body = Body(receive) if _may_be_large(headers) else None
@@ -205,44 +209,58 @@ def _well_formed(name: bytes | None) -> str | None:
 
 
 def _may_be_large(headers: dict[bytes, bytes]) -> bool:
-    length = headers.get(b"content-length", b"0")
-    return b"transfer-encoding" in headers or len(length) > 5
+    return len(headers.get(b"content-length", b"")) > 5 or b"transfer-encoding" in headers
+
+
+def header(request: Request, name: bytes) -> str | None:
+    """A header by its name in lower case; the last one where it came several times."""
+    value: bytes | None = request.scope[HEADERS].get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 async def read_json(request: Request, limit: int) -> bytes:
     """The body of a JSON request, at most `limit` bytes of it. Raises a 413 or 415 `Problem`."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         said = media_type or "none"
         raise Problem(
             "UNSUPPORTED_MEDIA_TYPE", f"Send the body as Content-Type: application/json (it was {said})."
         )
-    if int(request.headers.get("content-length") or 0) > limit:
+    if int(header(request, b"content-length") or 0) > limit:
         raise too_large("JSON body", limit)
     parts: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
+    size, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part, more = message.get("body", b""), message.get("more_body", False)
+        size += len(part)
         if size > limit:
             raise too_large("JSON body", limit)
-        parts.append(chunk)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def too_large(what: str, limit: int) -> Problem:
     return Problem("PAYLOAD_TOO_LARGE", f"The {what} is larger than the limit of {limit:,} bytes.")
 
 
-_PATH = re.compile(r"^(?P<msg>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for JSON that is none, or is not what was asked for."""
+
+_PATH = re.compile(r"^(?P<msg>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?$", re.DOTALL)
 
 
 def invalid(error: Exception, prefix: Sequence[str] = ()) -> Problem:
-    """A msgspec complaint as the contract's 400, its path as `loc`."""
+    """A complaint of msgspec (`MALFORMED`) as the contract's 400, its path as `loc`."""
+    if isinstance(error, RecursionError):
+        return Problem("INVALID_REQUEST", "The body is nested too deeply.")
     match = _PATH.match(str(error))
     assert match is not None  # noqa: S101 - the pattern matches every string
     message, path = match["msg"], match["path"] or ""
     loc: list[str | int] = [*prefix]
-    for key, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", path):
+    for key, index in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path):
         loc.append(key or int(index))
     unknown = re.match(r"Object contains unknown field `(.+)`", message)
     if unknown:
@@ -252,15 +270,18 @@ def invalid(error: Exception, prefix: Sequence[str] = ()) -> Problem:
         return Problem.field([*loc, missing[1]], "required", "missing")
     if not isinstance(error, msgspec.ValidationError):
         return Problem("INVALID_REQUEST", f"The body is not JSON: {message}")
-    return Problem.field(loc or ["body"], message)
+    if match["key"]:
+        message = f"a key: {message}"
+    return Problem.field(loc or ["body"], message[:200])  # msgspec quotes a wrong value whole
 
 
-def preferences(headers: Any) -> dict[str, str]:
-    """The `Prefer` header (RFC 7240) as name → value, e.g. `{"respond-async": "", "wait": "10"}`."""
+def preferences(request: Request) -> dict[str, str]:
+    """The `Prefer` headers (RFC 7240) as name → value, e.g. `{"respond-async": "", "wait": "10"}`."""
     found: dict[str, str] = {}
-    for part in ",".join(headers.getlist("prefer")).split(","):
-        name, _, value = part.partition(";")[0].partition("=")
-        found.setdefault(name.strip().lower(), value.strip().strip('"'))
+    for value in [value for name, value in request.scope["headers"] if name == b"prefer"]:
+        for part in value.decode("latin-1").split(","):
+            name, _, argument = part.partition(";")[0].partition("=")
+            found.setdefault(name.strip().lower(), argument.strip().strip('"'))
     return found
 
 
@@ -272,7 +293,7 @@ def wait_preference(preferred: dict[str, str], limit: float) -> float | None:
 
 def idempotency_key(request: Request) -> str | None:
     """The `Idempotency-Key`, of 1 to 255 characters. Raises a 400 `Problem` for another."""
-    key = request.headers.get("idempotency-key")
+    key = header(request, b"idempotency-key")
     if key is not None and not 1 <= len(key) <= 255:
         raise Problem.field(["Idempotency-Key"], "must have 1 to 255 characters")
     return key

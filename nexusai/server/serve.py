@@ -21,14 +21,9 @@ from nexusai.server.settings import Settings
 
 __all__ = ["serve"]
 
-SWITCH_INTERVAL = 0.0005
-"""Seconds: the database writer retakes the interpreter lock from a busy loop this soon (default 5 ms)."""
-
-
 def serve(settings: Settings, host: str, port: int) -> None:
     """Run until SIGINT or SIGTERM. Raises `ConfigurationError` when the platform cannot start."""
     _log_to_stderr(settings.log_level)
-    sys.setswitchinterval(SWITCH_INTERVAL)
     with _listen(host, port) as listener:
         server = _Server(settings, listener)
         if sys.platform == "win32":
@@ -53,6 +48,7 @@ class _Server:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 lifespan="off",
                 timeout_graceful_shutdown=int(self._settings.shutdown_grace) or 1,
                 backlog=2048,

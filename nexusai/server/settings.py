@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nexusai._internal._credentials import credentials_path
+from nexusai.constants import KEY_PREFIX
+from nexusai.error import ConfigurationError
 
 __all__ = ["Settings"]
+
+_KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{16,}}")
 
 
 class Settings(BaseSettings):
     """The platform's settings; none is needed."""
 
-    model_config = SettingsConfigDict(env_prefix="NEXUS_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="NEXUS_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
 
     data_dir: Path = Field(default_factory=lambda: credentials_path().parent / "data")
     """The folder of the database and the files; one process owns it at a time."""
 
-    public_url: str | None = None
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$")] | None = None
     """How clients reach the platform, for links in answers; else the request's own host."""
 
     bootstrap_api_key: SecretStr | None = None
@@ -55,4 +69,13 @@ class Settings(BaseSettings):
     shutdown_grace: float = Field(default=5.0, ge=0)
     """Seconds that running tasks get to finish when the platform is told to stop."""
 
-    log_level: str = "warning"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "warning"
+
+    @field_validator("bootstrap_api_key")
+    @classmethod
+    def _a_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not _KEY.fullmatch(key.get_secret_value()):
+            raise ConfigurationError(
+                f"NEXUS_BOOTSTRAP_API_KEY must be {KEY_PREFIX} and then 16 or more letters, digits, - or _."
+            )
+        return key

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from nexusai.constants import KEY_PREFIX
 from nexusai.server.clock import now_ms
-from nexusai.server.http import Problem
+from nexusai.server.http import Problem, header
 from nexusai.server.ids import new_id
 from nexusai.server.keys.store import KeyStore, StoredKey
 
@@ -43,10 +43,10 @@ class KeyService:
 
     async def project(self, request: Request) -> str:
         """The project of the request's key. Raises a 401 `Problem`."""
-        header = request.headers.get("authorization")
-        if header is None:
+        authorization = header(request, b"authorization")
+        if authorization is None:
             raise Problem("UNAUTHORIZED", "No key: send the header `Authorization: Bearer nxs_…`.")
-        scheme, _, key = header.partition(" ")
+        scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise Problem("UNAUTHORIZED", "The Authorization header must read `Bearer nxs_…`.")
         project = await self._project_of(key.strip())

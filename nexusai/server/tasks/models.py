@@ -14,7 +14,8 @@ from nexusai.server.tasks.states import FINAL
 
 __all__ = ["Filter", "InvokeRequest", "StoredRequest", "TaskRow", "accepted", "show"]
 
-Metadata = dict[Annotated[str, Meta(min_length=1, max_length=64)], str | int | float | bool | None]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Metadata = dict[Annotated[str, Meta(min_length=1, max_length=64)], str | Whole | float | bool | None]
 
 
 class InvokeRequest(Struct, forbid_unknown_fields=True, kw_only=True):

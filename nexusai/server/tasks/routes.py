@@ -20,6 +20,7 @@ from nexusai.error import CODES
 from nexusai.server.clock import milliseconds
 from nexusai.server.files.service import FileService
 from nexusai.server.http import (
+    MALFORMED,
     JsonResponse,
     Problem,
     idempotency_key,
@@ -58,9 +59,9 @@ class TaskRoutes:
         body = await read_json(request, self.max_body_bytes)
         try:
             wanted = _decoder.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except MALFORMED as error:
             raise invalid(error) from None
-        preferred = preferences(request.headers)
+        preferred = preferences(request)
         row = await self.tasks.submit(
             project, wanted, idempotency_key=idempotency_key(request), request_id=request_id.get()
         )
@@ -84,7 +85,7 @@ class TaskRoutes:
         """Look at a task; `Prefer: wait=N` holds the answer until it is final."""
         project = await self.keys.project(request)
         task_id = request.path_params["task_id"]
-        wait = wait_preference(preferences(request.headers), LONGEST_POLL)
+        wait = wait_preference(preferences(request), LONGEST_POLL)
         if wait is None:
             return JsonResponse(self._show(request, await self.tasks.get(project, task_id)))
         row = await self.tasks.wait(project, task_id, wait)

@@ -27,6 +27,9 @@ logger = logging.getLogger("nexusai.server.tasks")
 
 Reason = Literal["cancel", "shutdown", "timeout"]
 
+CLAIMS_AT_ONCE: Final = 16
+"""Under load accepting comes before beginning: so many tasks begin for each transaction of new ones."""
+
 REPORT_EVERY: Final = 0.5
 """Seconds between two progress reports of a task that reach the row; its events carry all of them."""
 
@@ -60,6 +63,7 @@ class Runner:
         self._kinds = kinds
         self._media = media
         self._lease_ms = int(lease * 1000)
+        self._claims = asyncio.Semaphore(CLAIMS_AT_ONCE)
         self._slots: dict[str, _Slot] = {}
         self._reports: set[asyncio.Task[None]] = set()
 
@@ -80,8 +84,9 @@ class Runner:
         """Claim the task and bring it to its end; nothing happens when it cannot be claimed."""
         slot = self._slots[task_id] = _Slot()
         try:
-            now = now_ms()
-            row = await self._store.claim(Claim(task_id, self._worker, now, now + self._lease_ms))
+            async with self._claims:
+                now = now_ms()
+                row = await self._store.claim(Claim(task_id, self._worker, now, now + self._lease_ms))
             if row is not None:
                 current_request.set(row.request_id)
                 await self._carry_out(row, slot)

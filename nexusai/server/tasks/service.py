@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import orjson
 
 from nexusai.server.catalogue import Catalogue
@@ -63,7 +64,8 @@ class TaskService:
         kind = self.kinds.get(request.task_type)
         if kind is None:
             known = ", ".join(self.kinds)
-            raise Problem.field(["task_type"], f"{request.task_type!r} is not a task type; known: {known}")
+            asked = request.task_type[:100]
+            raise Problem.field(["task_type"], f"{asked!r} is not a task type; known: {known}")
         config = request.config or {}
         kind.parse(request.input, config)
         provider, model = self.catalogue.resolve(kind.capability, request.provider, request.model)
@@ -200,5 +202,5 @@ class TaskService:
 def _fingerprint(request: InvokeRequest) -> bytes:
     """The same for the same request however it was spelt."""
     fields = {name: getattr(request, name) for name in request.__struct_fields__}
-    fields["input"] = orjson.loads(bytes(request.input))
-    return hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).digest()
+    fields["input"] = msgspec.json.decode(request.input)
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).digest()

@@ -67,7 +67,8 @@ class EmbeddedDispatcher:
 
     async def _run(self, task_id: str) -> None:
         try:
-            await self._runner.run(task_id)
+            if self._open:
+                await self._runner.run(task_id)
         except Exception:
             logger.exception("task %s was dropped; the reconciler will bring it again", task_id)
         finally:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 
 from nexusai.providers.types import Capability, Cost, Provider, Usage
-from nexusai.server.http import invalid
+from nexusai.server.http import MALFORMED, invalid
 
 __all__ = ["Job", "Kind", "Media", "NonEmpty", "Output", "origin", "usage"]
 
@@ -73,11 +73,11 @@ class Kind:
         """Input, config, and what of the config only the provider knows. Raises a 400 `Problem`."""
         try:
             parsed = self.decoder.decode(input)
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise invalid(error, ["input"]) from None
         try:
             options = msgspec.convert(config, self.config)
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             raise invalid(error, ["config"]) from None
         return parsed, options, {key: value for key, value in config.items() if key not in self.known}
 
