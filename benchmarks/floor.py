@@ -1,4 +1,4 @@
-"""The floor: the platform's own server stack (uvicorn, uvloop, httptools, Starlette), answering a constant."""
+"""The floor: the platform's server stack (uvicorn, uvloop, httptools, Starlette) answering a constant."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.routing import Route
 
 TASK = "task_0660c4ed4bd79ca8ef2ff6eaef2c128d"
 ANSWER = (
-    f'{{"task_id":"{TASK}","status":"queued","message":"The task is stored and will run. Poll status_poll_url; '
-    f'Prefer: wait=30 holds the answer.","status_poll_url":"/api/v1/tasks/{TASK}"}}'
+    f'{{"task_id":"{TASK}","status":"queued","message":"The task is stored and will run. '
+    f'Poll status_poll_url; Prefer: wait=30 holds the answer.","status_poll_url":"/api/v1/tasks/{TASK}"}}'
 ).encode()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
-__all__ = ["request", "send_all", "throughput"]
+__all__ = ["Rate", "request", "send_all", "throughput"]
 
 
 def request(method: str, path: str, key: str, body: bytes = b"", headers: str = "") -> bytes:
@@ -16,6 +17,11 @@ def request(method: str, path: str, key: str, body: bytes = b"", headers: str = 
         f"Content-Type: application/json\r\n{headers}Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+class Rate(NamedTuple):
+    per_second: float
+    total: int
 
 
 class _Connection(asyncio.Protocol):
@@ -47,8 +53,11 @@ class _Connection(asyncio.Protocol):
                 self._transport.close()
 
 
-async def throughput(port: int, message: bytes, connections: int, seconds: float, status: bytes) -> float:
-    """Answers per second after a warm-up of half a second. Raises when one has another status."""
+async def throughput(port: int, message: bytes, connections: int, seconds: float, status: bytes) -> Rate:
+    """Answers per second after a warm-up of half a second, and how many there were in all.
+
+    Raises when one has another status.
+    """
     answered, wrong, until = 0, set[bytes](), time.perf_counter() + 0.5 + seconds
 
     def again(got: bytes) -> bool:
@@ -65,7 +74,7 @@ async def throughput(port: int, message: bytes, connections: int, seconds: float
     rate = (answered - before) / (time.perf_counter() - begun)
     if wrong:
         raise RuntimeError(f"answers with status {wrong}")
-    return rate
+    return Rate(rate, answered)
 
 
 async def send_all(port: int, message: bytes, connections: int, count: int, status: bytes) -> None:

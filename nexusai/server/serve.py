@@ -21,6 +21,7 @@ from nexusai.server.settings import Settings
 
 __all__ = ["serve"]
 
+
 def serve(settings: Settings, host: str, port: int) -> None:
     """Run until SIGINT or SIGTERM. Raises `ConfigurationError` when the platform cannot start."""
     _log_to_stderr(settings.log_level)

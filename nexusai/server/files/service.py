@@ -21,7 +21,7 @@ from nexusai.server.ids import new_id
 
 __all__ = ["FileService"]
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,15 @@ class FileService:
 def _describe(
     file_id: str, project: str, filename: str, media_type: str, written: Written, key: str | None
 ) -> StoredFile:
-    name = _UNPRINTABLE.sub("", filename).strip()[-255:] or "unnamed"
-    return StoredFile(file_id, project, name, media_type, written.size, written.sha256, key, now_ms())
+    return StoredFile(
+        file_id, project, _named(filename), media_type, written.size, written.sha256, key, now_ms()
+    )
+
+
+def _named(filename: str) -> str:
+    """The name without its folders (RFC 7578, 4.2) and without what does not show, or shows another."""
+    name = re.split(r"[/\\]", _UNPRINTABLE.sub("", filename))[-1].strip()[-255:]
+    return name if name.strip(".") else "unnamed"
 
 
 def _there(file: StoredFile | None, file_id: str) -> StoredFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 
@@ -13,13 +14,17 @@ from nexusai.server.http import Problem, too_large
 
 __all__ = ["Upload"]
 
+_UNKNOWN = "application/octet-stream"
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+ *(;[ -~]*)?")
+"""It becomes a header of our answers: nothing else may be in it, a line feed least of all."""
+
 
 class Upload:
     """Read with `open`, then `chunks`; other parts of the form are skipped."""
 
     def __init__(self, request: Request, limit: int) -> None:
         self.filename = ""
-        self.media_type = "application/octet-stream"
+        self.media_type = _UNKNOWN
         self._limit = limit
         self._request = request
         self._body = request.stream()
@@ -46,7 +51,10 @@ class Upload:
             "on_part_end": self._part_end,
             "on_end": self._end,
         }
-        return MultipartParser(options[b"boundary"], callbacks)  # type: ignore[arg-type]
+        try:
+            return MultipartParser(options[b"boundary"], callbacks)  # type: ignore[arg-type]
+        except FormParserError as error:
+            raise _broken(error) from None
 
     def _part_begin(self) -> None:
         self._headers = {}
@@ -62,7 +70,8 @@ class Upload:
             return
         self._found = self._inside = True
         self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
-        self.media_type = self._headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
+        media_type = self._headers.get(b"content-type", b"").decode("latin-1")
+        self.media_type = media_type if _MEDIA_TYPE.fullmatch(media_type) else _UNKNOWN
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._inside:
@@ -100,6 +109,10 @@ class Upload:
             try:
                 self._parser.write(chunk)
             except FormParserError as error:
-                raise Problem("INVALID_REQUEST", f"The multipart body is broken: {error}") from None
+                raise _broken(error) from None
             return True
         return False
+
+
+def _broken(error: FormParserError) -> Problem:
+    return Problem("INVALID_REQUEST", f"The multipart body is broken: {error}")
