@@ -3,7 +3,7 @@
 DEFAULT_BASE_URL = "http://localhost:8000/api/v1"
 
 DEFAULT_TIMEOUT = 60.0
-"""Seconds one request may take before it is retried or given up."""
+"""Longest silence in seconds before a request is sent again or given up."""
 
 DEFAULT_MAX_RETRIES = 2
 """How often a request is sent again after it failed in a way that may pass."""

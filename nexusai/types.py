@@ -46,7 +46,7 @@ class ClientOptions(TypedDict, total=False):
     api_key: str | None
     base_url: str | None
     timeout: float | None
-    """Seconds one request may take."""
+    """Longest silence in seconds before a request is sent again or given up."""
     max_retries: int | None
     """How often a request is sent again after a failure that may pass."""
     poll_interval: float | None
@@ -68,8 +68,6 @@ class InvokeOptions(TypedDict, total=False):
     priority: int | None
     task_timeout: float | None
     """Seconds after which the platform gives the task up (`timeout` is how long the call waits)."""
-    webhook: Mapping[str, Any] | None
-    """`{"url": …, "events": […]}`."""
     config: Mapping[str, Any] | None
     """Further options, handed to the provider as they are."""
 

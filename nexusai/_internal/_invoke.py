@@ -15,7 +15,6 @@ _ON_TOP = {
     "metadata": "metadata",
     "priority": "priority",
     "task_timeout": "timeout",
-    "webhook": "webhook",
 }
 
 

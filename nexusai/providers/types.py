@@ -109,11 +109,12 @@ class StreamChunk:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """`n` pictures of `prompt`; `size` is `(width, height)` in pixels."""
+    """`n` pictures of `prompt`, of a `size` `(width, height)` in pixels or of an `aspect_ratio` `"16:9"`."""
 
     model: str
     prompt: str
     size: tuple[int, int] | None = None
+    aspect_ratio: str | None = None
     quality: str | None = None
     n: int = 1
     format: str | None = None

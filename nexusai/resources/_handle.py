@@ -48,7 +48,7 @@ class AnyHandle(Generic[R]):
 
     def to_dict(self) -> dict[str, Any]:
         """What `tasks.attach` needs, here or anywhere; fit for JSON."""
-        return self.task.model_dump(include={"task_id", "task_type", "status"}, exclude_none=True)
+        return self.task.model_dump(include={"task_id", "task_type"}, exclude_none=True)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id!r}, status={self.status!r}, progress={self.progress:g})"

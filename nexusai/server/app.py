@@ -17,7 +17,7 @@ from nexusai.__version__ import __version__
 from nexusai.server import openapi
 from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
-from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, problem_response
+from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
 from nexusai.server.platform import Platform
 from nexusai.server.tasks import schema as tasks_schema
 from nexusai.server.tasks.routes import TaskRoutes
@@ -40,7 +40,13 @@ def create_app(platform: Platform) -> ASGIApp:
     for router in (_tasks(tasks), _files(files), _health()):
         api.include_router(router)
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
-    for kind, answer in ((Problem, _problem), (HTTPException, _refused), (RequestValidationError, _invalid)):
+    answers = {
+        Problem: _problem,
+        HTTPException: _refused,
+        RequestValidationError: _invalid,
+        Exception: _failed,
+    }
+    for kind, answer in answers.items():
         api.add_exception_handler(kind, answer)
     return RequestContext(_Shortcut(Endpoint(tasks.invoke), Endpoint(tasks.get), api))
 
@@ -134,11 +140,17 @@ async def _problem(request: Request, error: Any) -> Response:
     return problem_response(error)
 
 
+async def _failed(request: Request, error: Exception) -> Response:
+    return problem_response(broken())
+
+
 async def _refused(request: Request, error: Any) -> Response:
     """What the router itself refuses: no such path, no such method."""
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        return problem_response(Problem("METHOD_NOT_ALLOWED", f"{request.url.path} takes {allowed}."))
+        response = problem_response(Problem("METHOD_NOT_ALLOWED", f"{request.url.path} takes {allowed}."))
+        response.headers["Allow"] = allowed
+        return response
     return problem_response(Problem("NOT_FOUND", f"There is nothing at {request.url.path}."))
 
 

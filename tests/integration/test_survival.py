@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,14 +153,15 @@ def test_a_broken_stream_goes_on_without_loss_or_repetition(embedded: Platform, 
         assert proxy.broken >= 1
 
 
-def test_a_stream_whose_task_was_started_again_says_so(platform: Platform) -> None:
+@pytest.mark.parametrize("end", [Platform.kill, Platform.stop])
+def test_a_stream_whose_task_was_started_again_says_so(end: Callable[[Platform], None]) -> None:
     slow = {"tokens": 100, "tokens_per_second": 50}
-    with platform.client(max_retries=8) as client:
+    with Platform({"NEXUS_SHUTDOWN_GRACE": "0"}) as platform, platform.client(max_retries=8) as client:
         with client.text.stream("x", **SIMULATE, config=slow) as stream:
             chunks = iter(stream)
             while not stream.text:
                 next(chunks)
-            platform.kill()
+            end(platform)
             platform.start()
             with pytest.raises(StreamError):
                 list(chunks)
@@ -170,13 +171,14 @@ def test_a_stream_whose_task_was_started_again_says_so(platform: Platform) -> No
 
 
 def test_a_stop_hands_back_what_runs_and_counts_nothing(tmp_path: Path) -> None:
-    with Platform({"NEXUS_SHUTDOWN_GRACE": "0.1"}) as platform, platform.client() as client:
+    settings = {"NEXUS_SHUTDOWN_GRACE": "0.1", "NEXUS_MAX_ATTEMPTS": "1"}
+    with Platform(settings) as platform, platform.client() as client:
         handle = client.text.generate_async("x", **SIMULATE, config={"latency": 1.5})
         until(lambda: handle.refresh().status == "running")
         platform.stop()
         platform.start()
         handle.wait()
-        assert handle.task.attempts == 1
+        assert handle.task.attempts == 2
 
 
 def test_a_client_that_goes_away_cancels_only_if_it_said_so(embedded: Platform) -> None:

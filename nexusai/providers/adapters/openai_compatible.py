@@ -23,10 +23,10 @@ from nexusai.providers.adapters.openai_stream import (
     split_content,
     usage_of,
 )
-from nexusai.providers.adapters.vendors import VENDORS
+from nexusai.providers.adapters.vendors import VENDORS, sizes_of
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError, AuthenticationError, RetryableError, ValidationError
-from nexusai.providers.media import ImageLink, audio_format, image_type
+from nexusai.providers.media import ImageLink, audio_format, image_type, size_for
 from nexusai.providers.transport import HttpRequest, HttpResponse
 from nexusai.providers.types import (
     Capability,
@@ -117,10 +117,11 @@ def build_images(config: ProviderConfig, request: ImageRequest) -> HttpRequest:
         "response_format": None if is_gpt_image else vendor.picture_form,
         "output_format": request.format if is_gpt_image else None,
     }
-    if request.size and vendor.picture_size == "size":
-        body["size"] = "{}x{}".format(*request.size)
-    elif request.size:
-        body["width"], body["height"] = request.size
+    size = request.size or (request.aspect_ratio and size_for(request.aspect_ratio, sizes_of(request.model)))
+    if size and vendor.picture_size == "size":
+        body["size"] = "{}x{}".format(*size)
+    elif size:
+        body["width"], body["height"] = size
     return _post(config, request.model, "/images/generations", body | {**request.extra})
 
 

@@ -5,13 +5,13 @@ Sources are the vendors' API references. Capabilities say what a vendor offers a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from nexusai.providers.types import Capability
 
-__all__ = ["VENDORS", "Vendor", "vendors_with"]
+__all__ = ["VENDORS", "Vendor", "sizes_of", "vendors_with"]
 
 _CHAT: Final[frozenset[Capability]] = frozenset({"chat", "stream", "tools"})
 _FULL: Final[frozenset[Capability]] = _CHAT | {"vision", "json_schema", "reasoning"}
@@ -144,3 +144,14 @@ VENDORS: Final[Mapping[str, Vendor]] = {
 def vendors_with(capability: Capability) -> list[str]:
     """The names of the vendors that offer it, in table order."""
     return [name for name, vendor in VENDORS.items() if capability in vendor.capabilities]
+
+
+def sizes_of(model: str) -> Sequence[tuple[int, int]]:
+    """The only picture sizes that a model of OpenAI's takes; none where any will do."""
+    return next((sizes for family, sizes in _PICTURE_SIZES.items() if family in model), ())
+
+
+_PICTURE_SIZES: Mapping[str, Sequence[tuple[int, int]]] = {
+    "gpt-image": ((1024, 1024), (1536, 1024), (1024, 1536)),
+    "dall-e-3": ((1024, 1024), (1792, 1024), (1024, 1792)),
+}

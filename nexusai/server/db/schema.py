@@ -53,7 +53,7 @@ tasks = Table(
     Column("error_json", Text),
     UniqueConstraint("project", "idempotency_key", name="tasks_idempotency"),
     Index("tasks_by_project", "project", "id"),
-    Index("tasks_open", "id", sqlite_where=OPEN, postgresql_where=OPEN),
+    Index("tasks_open", "id", sqlite_where=OPEN),
 )
 
 files = Table(

@@ -281,7 +281,7 @@ class SqliteTaskStore:
 
     async def release(self, task_id: str, attempt: int) -> bool:
         rows = await self._change(
-            "UPDATE tasks SET status = 'queued', attempt = attempt - 1, lease_until = 0 "
+            "UPDATE tasks SET status = 'queued', max_attempts = max_attempts + 1, lease_until = 0 "
             "WHERE id = ? AND attempt = ? AND status = 'running' RETURNING id",
             task_id,
             attempt,

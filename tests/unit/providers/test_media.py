@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nexusai.providers.media import audio_format, image_type
+from nexusai.providers.media import audio_format, image_type, size_for
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,17 @@ def test_pictures_are_told_by_their_first_bytes(data: bytes, kind: str | None):
 )
 def test_sounds_are_told_by_their_first_bytes(data: bytes, kind: str | None):
     assert audio_format(data) == kind
+
+
+@pytest.mark.parametrize(
+    ("aspect_ratio", "offered", "expected"),
+    [
+        ("16:9", (), (1344, 768)),
+        ("1:1", (), (1024, 1024)),
+        ("16:9", ((1024, 1024), (1536, 1024), (1024, 1536)), (1536, 1024)),
+        ("9:16", ((1024, 1024), (1792, 1024), (1024, 1792)), (1024, 1792)),
+        ("1:1", ((1536, 1024), (1024, 1024)), (1024, 1024)),
+    ],
+)
+def test_an_aspect_ratio_becomes_the_nearest_size_on_offer(aspect_ratio, offered, expected):
+    assert size_for(aspect_ratio, offered) == expected

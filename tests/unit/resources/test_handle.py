@@ -85,7 +85,7 @@ def test_a_handle_is_made_again_from_its_dict(sdk: Both):
     task = Task(task_id="task_1", task_type="text_generation", status="running", progress=7)
     there_and_back = json.loads(json.dumps(sdk(lambda client: client.tasks.attach(task).to_dict())))
     handle = sdk(lambda client: client.tasks.attach(there_and_back))
-    assert (handle.id, handle.status, handle.task.task_type) == ("task_1", "running", "text_generation")
+    assert (handle.id, handle.status, handle.task.task_type) == ("task_1", "pending", "text_generation")
 
 
 def test_a_pickled_handle_is_attached_again(sdk: Both, httpx_mock: HTTPXMock):
@@ -107,3 +107,10 @@ def test_a_pickled_handle_alone_says_what_to_do(sdk: Both):
 def test_a_handle_is_short_in_a_repr(sdk: Both):
     shown = sdk(lambda client: repr(client.tasks.attach("task_1")))
     assert shown.endswith("TaskHandle('task_1', status='pending', progress=0)")
+
+
+def test_a_handle_that_was_saved_after_its_end_still_has_its_result(sdk: Both, httpx_mock: HTTPXMock):
+    ended = {"task_id": "task_1", "task_type": "text_generation", "status": "completed"}
+    httpx_mock.add_response(json={**ended, "output": {"text": "hello"}})
+    saved = sdk(lambda client: client.tasks.attach(Task(**ended)).to_dict())
+    assert sdk(lambda client: client.tasks.attach(saved).wait()).text == "hello"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from nexusai.providers.adapters.local.scenery import choose
 from nexusai.providers.errors import CapabilityError, ValidationError
+from nexusai.providers.media import size_for
 from nexusai.providers.types import GeneratedImage, ImageRequest
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Order:
 
 def order(request: ImageRequest) -> Order:
     """Raises `ValidationError` for a wrong size, number or format and `CapabilityError` without Pillow."""
-    width, height = request.size or (1024, 1024)
+    width, height = request.size or size_for(request.aspect_ratio or "1:1")
     if not (_LEAST <= width <= _MOST and _LEAST <= height <= _MOST):
         raise _wrong(f"draws {_LEAST} to {_MOST} pixels a side, not {width}x{height}")
     if not 1 <= request.n <= _MOST_PICTURES:

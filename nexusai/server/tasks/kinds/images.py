@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO
 from typing import Annotated, Literal
 
@@ -44,7 +44,8 @@ async def generate_images(job: Job) -> Output:
     request = ImageRequest(
         model=job.model,
         prompt=job.input.prompt,
-        size=_size(config),
+        size=_size(config.size),
+        aspect_ratio=config.aspect_ratio,
         quality=config.quality,
         n=config.num_images,
         format=config.format,
@@ -69,21 +70,11 @@ async def generate_images(job: Job) -> Output:
     return output | origin(job, response.model, response.cost, response.extra)
 
 
-_SIZES: Mapping[str, tuple[int, int]] = {
-    "1:1": (1024, 1024),
-    "16:9": (1344, 768),
-    "9:16": (768, 1344),
-    "4:3": (1152, 896),
-    "3:4": (896, 1152),
-    "21:9": (1536, 640),
-}
-
-
-def _size(config: ImageConfig) -> tuple[int, int] | None:
-    if config.size:
-        width, _, height = config.size.partition("x")
-        return int(width), int(height)
-    return _SIZES[config.aspect_ratio] if config.aspect_ratio else None
+def _size(size: str | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    width, _, height = size.partition("x")
+    return int(width), int(height)
 
 
 def _dimensions(data: bytes) -> tuple[int, int]:

@@ -66,4 +66,4 @@ def upgrade() -> None:
     )
     is_open = sa.text("status IN ('queued', 'running')")
     op.create_index("tasks_by_project", "tasks", ["project", "id"])
-    op.create_index("tasks_open", "tasks", ["id"], sqlite_where=is_open, postgresql_where=is_open)
+    op.create_index("tasks_open", "tasks", ["id"], sqlite_where=is_open)
