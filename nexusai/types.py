@@ -68,6 +68,8 @@ class InvokeOptions(TypedDict, total=False):
     priority: int | None
     task_timeout: float | None
     """Seconds after which the platform gives the task up (`timeout` is how long the call waits)."""
+    webhook: Mapping[str, Any] | None
+    """`{"url": …, "events": […]}`, on a platform that has webhooks; one that has none refuses it."""
     config: Mapping[str, Any] | None
     """Further options, handed to the provider as they are."""
 

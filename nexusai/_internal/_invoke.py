@@ -14,6 +14,7 @@ _ON_TOP = {
     "model": "model",
     "metadata": "metadata",
     "priority": "priority",
+    "webhook": "webhook",
     "task_timeout": "timeout",
 }
 

@@ -114,11 +114,11 @@ class ImageRequest:
     model: str
     prompt: str
     size: tuple[int, int] | None = None
-    aspect_ratio: str | None = None
     quality: str | None = None
     n: int = 1
     format: str | None = None
     seed: int | None = None
+    aspect_ratio: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
