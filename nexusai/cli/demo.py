@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,10 +133,19 @@ def _count(client: NexusAIClient, submitted: set[str]) -> str:
 
 
 def _say_what_next(console: Console, output: Path) -> None:
+    nexusai, python = _command("nexusai", sys.argv[0]), _command("python", sys.executable)
     console.print(f"\nLook into [bold]{output}/[/]. Then:\n")
-    console.print("  [bold]nexusai serve[/]                       the platform, for as long as you like")
-    console.print(
-        "  [bold]export OPENAI_API_KEY=…[/]             real models: any vendor's key, before serve"
-    )
-    console.print("  [bold]python -c \"import nexusai; print(nexusai.text.generate('Hello'))\"[/]")
-    console.print("  docs/getting_started.md             five minutes, step by step")
+    for command, what in (
+        (f"{nexusai} serve", "the platform, for as long as you like"),
+        ("export OPENAI_API_KEY=…", "before serve: real models, by any vendor's key"),
+        (f"{python} -c 'import nexusai; print(nexusai.text.generate(\"Hello\"))'", "beside serve: a call"),
+    ):
+        console.print(f"  [bold]{command}[/]\n      {what}", soft_wrap=True)
+    console.print("\ndocs/getting_started.md takes you through it step by step.")
+
+
+def _command(name: str, path: str) -> str:
+    """How the reader can call a program: by its name where that is this very one, else by its path."""
+    found = shutil.which(name)
+    is_this = found is not None and os.path.abspath(found) == os.path.abspath(path)
+    return name if is_this else os.path.relpath(path)

@@ -27,8 +27,8 @@ logger = logging.getLogger("nexusai.server.tasks")
 
 Reason = Literal["cancel", "shutdown", "timeout"]
 
-CLAIMS_AT_ONCE: Final = 16
-"""Under load accepting comes before beginning: so many tasks begin for each transaction of new ones."""
+CLAIMS_AT_ONCE: Final = 8
+"""Under load accepting comes before beginning: at most so many tasks begin with each transaction."""
 
 REPORT_EVERY: Final = 0.5
 """Seconds between two progress reports of a task that reach the row; its events carry all of them."""
