@@ -7,6 +7,7 @@ import wave
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from PIL import Image as Picture
@@ -152,7 +153,7 @@ def test_a_task_over_its_own_time_limit_fails(sdk: Use) -> None:
 
 
 def test_tasks_are_found_by_their_metadata(sdk: Use) -> None:
-    label = {"test": f"found {id(sdk)}"}
+    label = {"test": f"found {uuid4()}"}
     texts = [sdk(lambda client: client.text.generate("x", **SIMULATE, metadata=label)) for _ in range(3)]
     first = sdk(lambda client: client.tasks.list(metadata=label, limit=2))
     rest = sdk(lambda client: client.tasks.list(metadata=label, limit=2, cursor=first.next_cursor))

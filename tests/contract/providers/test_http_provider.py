@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -111,7 +112,7 @@ async def test_speech(provider: HttpProvider):
     "fault", ["status=500", "status=503 retry_after=0.01", "status=429", "html", "empty"]
 )
 async def test_what_may_pass_is_tried_again(provider: HttpProvider, upstream: Upstream, fault: str):
-    answer = await provider.chat(chat(f"hello [[{fault} times=2]] chat {id(provider)}"))
+    answer = await provider.chat(chat(f"hello [[{fault} times=2]] chat {uuid4()}"))
     assert answer.content.startswith("hello")
     assert len(upstream.calls(CHAT)) == 3
 
@@ -165,7 +166,7 @@ async def test_an_unreachable_vendor_is_tried_again():
 
 
 async def test_a_stream_is_tried_again_before_its_first_chunk(provider: HttpProvider, upstream: Upstream):
-    chunks = [chunk async for chunk in provider.stream(chat(f"one [[status=500 times=2]] {id(provider)}"))]
+    chunks = [chunk async for chunk in provider.stream(chat(f"one [[status=500 times=2]] {uuid4()}"))]
     assert chunks[0].delta == "one"
     assert len(upstream.calls(CHAT)) == 3
 
