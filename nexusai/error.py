@@ -77,6 +77,7 @@ CODES: Final[Mapping[str, Code]] = {
     "CANCELLED": Code(409, "Cancelled"),
     "PAYLOAD_TOO_LARGE": Code(413, "Payload too large"),
     "UNSUPPORTED_MEDIA_TYPE": Code(415, "Unsupported media type"),
+    "RANGE_NOT_SATISFIABLE": Code(416, "Range not satisfiable"),
     "RATE_LIMIT_EXCEEDED": Code(429, "Rate limit exceeded", retryable=True),
     "INTERNAL_ERROR": Code(500, "Internal error", retryable=True),
     "WORKER_LOST": Code(500, "Worker lost", retryable=True),

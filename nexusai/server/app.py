@@ -88,11 +88,12 @@ def _tasks(routes: TaskRoutes) -> APIRouter:
     task = tasks_schema.Task
     stored = {202: {"model": tasks_schema.Accepted, "description": "Stored; it will run."}}
     _add(router, "POST", "/invoke", routes.invoke, task, plain=openapi.INVOKE, responses=stored)
-    _add(router, "GET", "/tasks", routes.list, tasks_schema.TaskPage)
+    _add(router, "GET", "/tasks", routes.list, tasks_schema.TaskPage, openapi_extra=openapi.LIST_TASKS)
     _add(router, "GET", "/tasks/{task_id}", routes.get, task, plain=openapi.GET_TASK)
     _add(router, "DELETE", "/tasks/{task_id}", routes.delete, None, status_code=204)
     _add(router, "POST", "/tasks/{task_id}/cancel", routes.cancel, task)
-    _add(router, "GET", "/tasks/{task_id}/events", routes.events, None, plain=openapi.EVENTS)
+    events: dict[str, Any] = {"plain": openapi.EVENTS, "response_class": Response}
+    _add(router, "GET", "/tasks/{task_id}/events", routes.events, None, **events)
     return router
 
 
@@ -104,7 +105,8 @@ def _files(routes: FileRoutes) -> APIRouter:
     _add(router, "GET", "/files", routes.list, files_schema.FilePage)
     _add(router, "GET", "/files/{file_id}", routes.get, files_schema.File)
     _add(router, "DELETE", "/files/{file_id}", routes.delete, files_schema.Deleted)
-    _add(router, "GET", "/files/{file_id}/content", routes.content, None, responses={200: openapi.BYTES})
+    content: dict[str, Any] = {"openapi_extra": openapi.CONTENT, "response_class": Response}
+    _add(router, "GET", "/files/{file_id}/content", routes.content, None, **content)
     return router
 
 
@@ -115,7 +117,8 @@ def _health() -> APIRouter:
 
     router = APIRouter(tags=["health"])
     for path in ("/health", "/health/live", "/health/ready", f"{BASE}/health"):
-        router.add_api_route(path, health, methods=["GET"], operation_id=path.strip("/").replace("/", "_"))
+        name = path.strip("/").replace("/", "_")
+        router.add_api_route(path, health, methods=["GET"], operation_id=name, openapi_extra=openapi.OPEN)
     return router
 
 
@@ -148,9 +151,8 @@ async def _refused(request: Request, error: Any) -> Response:
     """What the router itself refuses: no such path, no such method."""
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
-        response = problem_response(Problem("METHOD_NOT_ALLOWED", f"{request.url.path} takes {allowed}."))
-        response.headers["Allow"] = allowed
-        return response
+        detail = f"{request.url.path} takes {allowed}."
+        return problem_response(Problem("METHOD_NOT_ALLOWED", detail, headers={"Allow": allowed}))
     return problem_response(Problem("NOT_FOUND", f"There is nothing at {request.url.path}."))
 
 

@@ -44,7 +44,7 @@ class Catalogue:
     def _named(self, name: str) -> Provider:
         if name not in self._providers:
             known = ", ".join(self._providers)
-            raise Problem.field(["provider"], f"{name!r} is not configured here; configured: {known}")
+            raise Problem.field(["provider"], f"{name[:100]!r} is not configured here; configured: {known}")
         return self._providers[name]
 
     def _first(self, capability: Capability) -> Provider:

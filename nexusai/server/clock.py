@@ -13,8 +13,8 @@ def now_ms() -> int:
 
 
 def rfc3339(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(seconds, timezone.utc).isoformat()[:19]}.{rest:03d}Z"
 
 
 def milliseconds(moment: datetime) -> int:

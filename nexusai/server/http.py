@@ -56,6 +56,7 @@ class Problem(Exception):
         *,
         errors: Sequence[dict[str, Any]] = (),
         retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
         **members: Any,
     ) -> None:
         super().__init__(detail)
@@ -63,6 +64,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = list(errors)
         self.retry_after = retry_after
+        self.headers = headers or {}
         self.members = members
 
     @classmethod
@@ -85,7 +87,7 @@ def problem_response(problem: Problem) -> Response:
         "request_id": request_id.get(),
         **problem.members,
     }
-    headers = {}
+    headers = dict(problem.headers)
     if problem.errors:
         body["errors"] = problem.errors
     retry_after = problem.retry_after
@@ -151,13 +153,17 @@ class RequestContext:
         request_id.set(name)
         body = Body(receive) if _may_be_large(headers) else None
         header = (b"x-request-id", name.encode())
-        status = 0
+        status, ended = 0, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append(header)
+                if body is not None and status >= 400:
+                    await body.drain()
+            else:
+                ended = not message.get("more_body")
             try:
                 await send(message)
             except (OSError, RuntimeError) as error:
@@ -176,12 +182,11 @@ class RequestContext:
                     logger.exception(
                         "%s %s failed", scope["method"], scope["path"], extra={"request_id": name}
                     )
-                if status:
+                if status and not ended:
                     raise
-                if body is not None:
-                    await body.drain()
-                problem = error if isinstance(error, Problem) else broken()
-                await problem_response(problem)(scope, receive, send_with_id)
+                if not status:
+                    problem = error if isinstance(error, Problem) else broken()
+                    await problem_response(problem)(scope, receive, send_with_id)
         except (ClientGone, ClientDisconnect):
             logger.debug("%s %s: the client is gone", scope["method"], scope["path"])
         if logger.isEnabledFor(logging.INFO):

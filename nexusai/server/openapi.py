@@ -12,7 +12,7 @@ from nexusai.error import CODES
 from nexusai.server.tasks.kinds import KINDS
 from nexusai.server.tasks.models import InvokeRequest
 
-__all__ = ["BYTES", "EVENTS", "GET_TASK", "INVOKE", "UPLOAD", "document"]
+__all__ = ["CONTENT", "EVENTS", "GET_TASK", "INVOKE", "LIST_TASKS", "OPEN", "UPLOAD", "document"]
 
 _REF = "#/components/schemas/{name}"
 
@@ -35,6 +35,12 @@ INVOKE: dict[str, Any] = {
         "required": True,
         "content": {"application/json": {"schema": {"$ref": _REF.format(name="InvokeRequest")}}},
     },
+    "responses": {
+        "200": {
+            "description": "The finished task; with `stream` its events.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
 }
 """What `POST /invoke` takes, which its bare function does not tell."""
 
@@ -42,6 +48,18 @@ GET_TASK: dict[str, Any] = {
     "parameters": [
         {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}},
         _PREFER,
+    ]
+}
+
+LIST_TASKS: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "metadata",
+            "in": "query",
+            "style": "deepObject",
+            "explode": True,
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+        }
     ]
 }
 
@@ -81,10 +99,19 @@ UPLOAD: dict[str, Any] = {
     },
 }
 
-BYTES: dict[str, Any] = {
-    "description": "The file.",
-    "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+_BYTES: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string"}}}
+
+CONTENT: dict[str, Any] = {
+    "responses": {
+        "200": {"description": "The file.", "content": _BYTES},
+        "206": {"description": "The part that `Range` asked for.", "content": _BYTES},
+        "304": {"description": "The file is the one that `If-None-Match` names."},
+    },
+    "security": [{"key": []}, {}],
 }
+
+OPEN: dict[str, Any] = {"security": []}
+"""What needs no key."""
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",

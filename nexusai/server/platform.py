@@ -66,11 +66,11 @@ class Platform:
             public_url=settings.public_url,
         )
         self._store = SqliteTaskStore(self._data.database)
-        events = MemoryEvents()
+        self._events = MemoryEvents()
         runner = Runner(
             worker=new_id("worker"),
             store=self._store,
-            events=events,
+            events=self._events,
             catalogue=self._catalogue,
             kinds=KINDS,
             media=self.files,
@@ -81,14 +81,14 @@ class Platform:
             store=self._store,
             dispatcher=self._dispatcher,
             runner=runner,
-            events=events,
+            events=self._events,
             interval=settings.reconcile_interval,
             max_attempts=settings.max_attempts,
         )
         self.tasks = TaskService(
             store=self._store,
             dispatcher=self._dispatcher,
-            events=events,
+            events=self._events,
             catalogue=self._catalogue,
             kinds=KINDS,
             default_timeout=settings.task_timeout,
@@ -96,10 +96,15 @@ class Platform:
             heartbeat=settings.heartbeat,
         )
 
-    async def close(self) -> None:
-        """Hand back what runs, then let go of everything."""
+    async def drain(self) -> None:
+        """Give running tasks the grace to finish, hand the others back, then let go of who waits for them."""
         await self._reconciler.stop()
         await self._dispatcher.stop(self.settings.shutdown_grace)
+        self._events.close()
+
+    async def close(self) -> None:
+        """Drain, then let go of everything."""
+        await self.drain()
         await self._store.stop()
         await self._catalogue.aclose()
         self._database.close()

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 
@@ -20,6 +21,9 @@ from nexusai.server.platform import Platform
 from nexusai.server.settings import Settings
 
 __all__ = ["serve"]
+
+BACKLOG = 2048
+"""Connections that wait to be taken."""
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -44,6 +48,7 @@ class _Server:
     async def run(self) -> None:
         await self._platform.open()
         try:
+            line = await self._introduce()
             config = uvicorn.Config(
                 create_app(self._platform),
                 log_config=None,
@@ -52,25 +57,26 @@ class _Server:
                 proxy_headers=False,
                 lifespan="off",
                 timeout_graceful_shutdown=int(self._settings.shutdown_grace) or 1,
-                backlog=2048,
+                backlog=BACKLOG,
             )
-            server = uvicorn.Server(config)
             _outlive_signals()
-            announcing = asyncio.create_task(self._announce(server))
-            await server.serve(sockets=[self._listener])
-            await announcing
+            await _Uvicorn(config, line, self._platform).serve(sockets=[self._listener])
         finally:
             await self._platform.close()
 
-    async def _announce(self, server: uvicorn.Server) -> None:
-        """One line once it answers, with the key when one had to be made for this user."""
-        while not server.started and not server.should_exit:  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.005)
+    async def _introduce(self) -> str:
+        """The line that tells the address, with the key when one had to be made for this user."""
         host, port = self._listener.getsockname()[:2]
         address = f"http://{_reachable(host)}:{port}"
-        key = await self._first_key(f"{address}/api/v1")
+        try:
+            key = await self._first_key(f"{address}/api/v1")
+        except OSError as error:
+            raise ConfigurationError(
+                f"The key cannot be kept in {credentials_path()}: {error.strerror}. "
+                "Name another folder with NEXUS_HOME."
+            ) from None
         made = f"  key {key} (kept in {credentials_path()})" if key else ""
-        print(f"Nexus AI is listening on {address}{made}", flush=True)
+        return f"Nexus AI is listening on {address}{made}"
 
     async def _first_key(self, base_url: str) -> str | None:
         """See that this user's credentials open this platform; the key when it had to be made."""
@@ -79,13 +85,38 @@ class _Server:
         if chosen is not None:
             save(path, base_url, await keys.create("bootstrap", chosen.get_secret_value()))
             return None
-        for platform in load(path).get("platforms", {}).values():
-            if await keys.is_known(platform["api_key"]):
-                save(path, base_url, platform["api_key"])
+        for key in _kept_keys(load(path)):
+            if await keys.is_known(key):
+                save(path, base_url, key)
                 return None
         key = await keys.create("first")
         save(path, base_url, key)
         return key
+
+
+class _Uvicorn(uvicorn.Server):
+    """Says a line once it answers; hangs up only after those who wait for a task were answered."""
+
+    def __init__(self, config: uvicorn.Config, line: str, platform: Platform) -> None:
+        super().__init__(config)
+        self.line = line
+        self.platform = platform
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self.line, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.platform.drain()
+        await super().shutdown(sockets)
+
+
+def _kept_keys(credentials: dict[str, Any]) -> list[str]:
+    """The keys in this user's credentials file, which may hold anything."""
+    platforms = credentials.get("platforms")
+    kept = platforms.values() if isinstance(platforms, dict) else ()
+    keys = [platform.get("api_key") for platform in kept if isinstance(platform, dict)]
+    return [key for key in keys if isinstance(key, str)]
 
 
 def _reachable(host: str) -> str:
@@ -103,9 +134,11 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
-        except OSError as error:
+            listener.listen(BACKLOG)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "no such host"
             raise ConfigurationError(
-                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --host or --port."
+                f"Cannot listen on {host}:{port}: {reason}. Choose another with --host or --port."
             ) from None
         except OverflowError:
             raise ConfigurationError(

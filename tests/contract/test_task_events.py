@@ -326,3 +326,37 @@ async def test_a_cancelled_wait_leaves_the_others(events: TaskEvents):
         end(events)
 
         assert await asyncio.wait_for(staying, 5)
+
+
+# The platform stops
+
+
+async def test_who_follows_is_let_go(events: TaskEvents):
+    events.open("task_1", 1)
+    publish(events, "a")
+    reading = asyncio.ensure_future(followed(events))
+    await asyncio.sleep(0)
+
+    events.close()
+
+    assert texts(await reading) == ["a"]
+    assert texts(await followed(events)) == ["a"]
+
+
+async def test_who_waits_is_let_go(events: TaskEvents):
+    with events.watch("task_1") as watch, events.watch("task_2") as ended:
+        events.end("task_2", lambda: DONE)
+        waiting = asyncio.ensure_future(watch.wait(LONG))
+        await asyncio.sleep(0)
+
+        events.close()
+
+        assert not await asyncio.wait_for(waiting, 5)
+        assert await ended.wait(LONG)
+
+
+async def test_who_comes_to_wait_afterwards_does_not(events: TaskEvents):
+    events.close()
+
+    with events.watch("task_1") as watch:
+        assert not await asyncio.wait_for(watch.wait(LONG), 5)

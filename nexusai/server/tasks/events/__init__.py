@@ -29,7 +29,7 @@ class Watch(Protocol):
     """A look-out for a task's end, put up before its row is read so that the end cannot slip between."""
 
     async def wait(self, seconds: float) -> bool:
-        """True when the task became final, False when the time ran out."""
+        """True when the task became final, False when the time ran out, or the platform stops."""
 
 
 class TaskEvents(Protocol):
@@ -46,7 +46,10 @@ class TaskEvents(Protocol):
     def follow(self, task_id: str, after: int, heartbeat: float) -> AsyncIterator[Event | None]:
         """The events after an id as they happen; None when nothing happened for `heartbeat` seconds.
 
-        Ends after the last event. Raises `Lost` when there would be a gap.
+        Ends after the last event, or when the platform stops. Raises `Lost` when there would be a gap.
         """
 
     def watch(self, task_id: str) -> AbstractContextManager[Watch]: ...
+
+    def close(self) -> None:
+        """Let go of everybody who follows or waits, now and from now on: the platform stops."""

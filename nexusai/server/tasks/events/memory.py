@@ -76,11 +76,14 @@ class _Log:
 class _Watch:
     def __init__(self) -> None:
         self.final = False
+        self.closed = False
         self.watchers = 0
         self.bell = _Bell()
 
     async def wait(self, seconds: float) -> bool:
-        return self.final or await self.bell.wait(seconds)
+        if not (self.final or self.closed):
+            await self.bell.wait(seconds)
+        return self.final
 
 
 class MemoryEvents:
@@ -92,6 +95,7 @@ class MemoryEvents:
         self._ended_size = 0
         self._kept_bytes = kept_bytes
         self._watches: dict[str, _Watch] = {}
+        self._closed = False
 
     def open(self, task_id: str, attempt: int) -> None:
         if task_id in self._ended:
@@ -137,7 +141,7 @@ class MemoryEvents:
                 after = event.id
             if events:
                 continue
-            if log.ended:
+            if log.ended or self._closed:
                 return
             if not await log.bell.wait(heartbeat):
                 yield None
@@ -145,6 +149,7 @@ class MemoryEvents:
     @contextmanager
     def watch(self, task_id: str) -> Iterator[_Watch]:
         watch = self._watches.setdefault(task_id, _Watch())
+        watch.closed = self._closed
         watch.watchers += 1
         try:
             yield watch
@@ -152,3 +157,11 @@ class MemoryEvents:
             watch.watchers -= 1
             if not watch.watchers:
                 del self._watches[task_id]
+
+    def close(self) -> None:
+        self._closed = True
+        for watch in self._watches.values():
+            watch.closed = True
+            watch.bell.ring()
+        for log in self._open.values():
+            log.bell.ring()

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from nexusai.providers.types import Cost, GeneratedImage, ImageRequest, ImageResponse, Usage
+from nexusai.server.http import Problem
+from nexusai.server.tasks.kinds import KINDS
+from tests.fixtures.jobs import Attempt, Vendor
+from tests.fixtures.server import PROJECT
+
+PROMPT = b'{"prompt":"a cat"}'
+
+
+def picture(
+    width: int = 4, height: int = 3, format: str = "PNG", revised: str | None = None
+) -> GeneratedImage:
+    file = BytesIO()
+    Image.new("RGB", (width, height)).save(file, format)
+    return GeneratedImage(file.getvalue(), f"image/{format.lower()}", revised)
+
+
+def attempt(*images: GeneratedImage, **answer: Any) -> Attempt:
+    return Attempt("image_generation", Vendor(ImageResponse(images or [picture()], "used-model", **answer)))
+
+
+async def test_the_prompt_alone_is_enough():
+    tried = attempt()
+
+    await tried.run(PROMPT)
+
+    assert tried.request == ImageRequest("given-model", "a cat")
+
+
+@pytest.mark.parametrize(
+    ("config", "size", "ratio"),
+    [({}, None, None), ({"size": "512x768"}, (512, 768), None), ({"aspect_ratio": "21:9"}, None, "21:9")],
+)
+async def test_the_size_or_the_ratio_goes_to_the_provider(
+    config: dict[str, Any], size: tuple[int, int] | None, ratio: str | None
+):
+    tried = attempt()
+
+    await tried.run(PROMPT, config)
+
+    assert (tried.request.size, tried.request.aspect_ratio) == (size, ratio)
+
+
+async def test_the_config_goes_to_the_provider():
+    tried = attempt()
+
+    await tried.run(
+        PROMPT,
+        {
+            "quality": "hd",
+            "num_images": 2,
+            "format": "webp",
+            "seed": 3,
+            "style": "vivid",
+            "cancel_on_disconnect": True,
+        },
+    )
+
+    request = tried.request
+    assert (request.quality, request.n, request.format, request.seed) == ("hd", 2, "webp", 3)
+    assert request.extra == {"style": "vivid"}
+
+
+@pytest.mark.parametrize(
+    ("config", "loc"),
+    [
+        ({"size": "big"}, ["config", "size"]),
+        ({"size": "0x10"}, ["config", "size"]),
+        ({"size": "10x10x10"}, ["config", "size"]),
+        ({"size": "100000x10"}, ["config", "size"]),
+        ({"size": [10, 10]}, ["config", "size"]),
+        ({"aspect_ratio": "2:1"}, ["config", "aspect_ratio"]),
+        ({"size": "10x10", "aspect_ratio": "1:1"}, ["config"]),
+        ({"num_images": 0}, ["config", "num_images"]),
+        ({"num_images": 9}, ["config", "num_images"]),
+        ({"seed": "x"}, ["config", "seed"]),
+    ],
+)
+def test_a_wrong_option_is_named(config: dict[str, Any], loc: list[str]):
+    with pytest.raises(Problem) as refused:
+        KINDS["image_generation"].parse(PROMPT, config)
+
+    assert refused.value.errors[0]["loc"] == loc
+
+
+@pytest.mark.parametrize(
+    ("input", "loc"),
+    [
+        (b"{}", ["input", "prompt"]),
+        (b'{"prompt":""}', ["input", "prompt"]),
+        (b'{"prompt":"a","text":"b"}', ["input", "text"]),
+        (b'{"prompt":"a","image_file_ids":"file_1"}', ["input", "image_file_ids"]),
+    ],
+)
+def test_a_wrong_input_is_named(input: bytes, loc: list[str]):
+    with pytest.raises(Problem) as refused:
+        KINDS["image_generation"].parse(input, {})
+
+    assert refused.value.errors[0]["loc"] == loc
+
+
+@pytest.mark.parametrize("field", [b'"image_file_ids":["file_1"]', b'"mask_file_id":"file_1"'])
+async def test_what_cannot_edit_images_says_so(field: bytes):
+    tried = attempt()
+
+    with pytest.raises(Problem, match="vendor cannot edit images"):
+        await tried.run(b'{"prompt":"a",%b}' % field)
+    assert tried.vendor.asked == []
+
+
+async def test_the_pictures_are_kept_with_their_measures():
+    one, other = picture(4, 3, "PNG", revised="a fat cat"), picture(5, 6, "WEBP")
+    tried = attempt(one, other, cost=Cost(0.04), extra={"demo": True})
+
+    output = await tried.run(PROMPT)
+
+    assert output == {
+        "width": 4,
+        "height": 3,
+        "images": [
+            {"file_id": "file_1", "width": 4, "height": 3, "index": 0},
+            {"file_id": "file_2", "width": 5, "height": 6, "index": 1},
+        ],
+        "revised_prompt": "a fat cat",
+        "provider": "vendor",
+        "model": "used-model",
+        "cost": {"amount": 0.04, "currency": "USD", "estimated": False},
+        "demo": True,
+    }
+    assert tried.media.kept == {
+        "file_1": (PROJECT, "image-1.png", "image/png", one.data),
+        "file_2": (PROJECT, "image-2.webp", "image/webp", other.data),
+    }
+
+
+async def test_the_progress_grows_with_every_picture():
+    tried = attempt(picture(), picture(), picture())
+
+    await tried.run(PROMPT)
+
+    assert tried.progress == [25, 50, 75]
+
+
+async def test_tokens_are_told_where_they_are_counted():
+    assert (await attempt(usage=Usage(7, 9)).run(PROMPT))["usage"]["total_tokens"] == 16
+    assert "usage" not in await attempt().run(PROMPT)
+
+
+async def test_the_links_are_made_when_the_output_is_shown():
+    tried = attempt(picture(), picture())
+
+    shown = tried.shown(await tried.run(PROMPT), "https://x/{}".format)
+
+    assert shown["image_url"] == "https://x/file_1"
+    assert [image["image_url"] for image in shown["images"]] == ["https://x/file_1", "https://x/file_2"]
