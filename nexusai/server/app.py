@@ -36,8 +36,10 @@ def create_app(platform: Platform) -> ASGIApp:
         platform.tasks, platform.files, platform.keys, settings.max_body_bytes, settings.sync_wait
     )
     files = FileRoutes(platform.files, platform.keys, settings.max_file_bytes)
-    api = FastAPI(title="Nexus AI", version=__version__, redoc_url=None)
-    for router in (_tasks(tasks), _files(files), _health()):
+    api = FastAPI(
+        title="Nexus AI", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    for router in (_tasks(tasks), _files(files), _health(platform)):
         api.include_router(router)
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
     answers = {
@@ -110,15 +112,21 @@ def _files(routes: FileRoutes) -> APIRouter:
     return router
 
 
-def _health() -> APIRouter:
+def _health(platform: Platform) -> APIRouter:
     async def health() -> Response:
         """Whether the platform answers."""
         return JsonResponse({"status": "healthy"})
 
+    async def ready() -> Response:
+        """Whether the platform can take a task: 503 while its database cannot be written."""
+        await platform.probe()
+        return JsonResponse({"status": "healthy"})
+
     router = APIRouter(tags=["health"])
-    for path in ("/health", "/health/live", "/health/ready", f"{BASE}/health"):
+    views = {"/health": health, "/health/live": health, "/health/ready": ready, f"{BASE}/health": health}
+    for path, view in views.items():
         name = path.strip("/").replace("/", "_")
-        router.add_api_route(path, health, methods=["GET"], operation_id=name, openapi_extra=openapi.OPEN)
+        router.add_api_route(path, view, methods=["GET"], operation_id=name, openapi_extra=openapi.OPEN)
     return router
 
 
@@ -144,7 +152,7 @@ async def _problem(request: Request, error: Any) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return problem_response(broken())
+    return problem_response(broken(error))
 
 
 async def _refused(request: Request, error: Any) -> Response:

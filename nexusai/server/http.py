@@ -6,10 +6,11 @@ import asyncio
 import contextvars
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import orjson
@@ -39,6 +40,9 @@ request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", d
 _WELL_FORMED_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _DRAIN_LIMIT = 1024 * 1024 * 1024
 _DRAIN_SECONDS = 30.0
+
+KEY_LIFETIME: Final = 24 * 3600 * 1000
+"""Milliseconds for which an idempotency key is remembered."""
 
 HEADERS = "nexusai.headers"
 """Where a request's headers are looked up by name: the hot routes do so five times each."""
@@ -101,7 +105,10 @@ def problem_response(problem: Problem) -> Response:
     return Response(orjson.dumps(body), code.status, headers, media_type="application/problem+json")
 
 
-def broken() -> Problem:
+def broken(error: Exception) -> Problem:
+    """What an unforeseen error is to the caller; a database that is full or locked may be well again soon."""
+    if isinstance(error, sqlite3.OperationalError):
+        return Problem("SERVICE_UNAVAILABLE", "The database cannot be used at the moment.", retry_after=5)
     return Problem("INTERNAL_ERROR", "The platform failed; the request id finds the reason in its log.")
 
 
@@ -180,18 +187,18 @@ class RequestContext:
             except Exception as error:
                 if not isinstance(error, Problem):
                     logger.exception(
-                        "%s %s failed", scope["method"], scope["path"], extra={"request_id": name}
+                        "%s %r failed", scope["method"], scope["path"], extra={"request_id": name}
                     )
                 if status and not ended:
                     raise
                 if not status:
-                    problem = error if isinstance(error, Problem) else broken()
+                    problem = error if isinstance(error, Problem) else broken(error)
                     await problem_response(problem)(scope, receive, send_with_id)
         except (ClientGone, ClientDisconnect):
-            logger.debug("%s %s: the client is gone", scope["method"], scope["path"])
+            logger.debug("%s %r: the client is gone", scope["method"], scope["path"])
         if logger.isEnabledFor(logging.INFO):
             took = (time.perf_counter() - begun) * 1000
-            logger.info("%s %s %s %.1f ms", scope["method"], scope["path"], status, took)
+            logger.info("%s %r %s %.1f ms", scope["method"], scope["path"], status, took)
 
 
 class Body:

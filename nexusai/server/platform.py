@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping
 
 from dotenv import dotenv_values
 
+from nexusai.error import ConfigurationError
 from nexusai.providers.adapters.local import LocalProvider
 from nexusai.providers.client import open_provider
 from nexusai.providers.config import configured
@@ -49,8 +51,12 @@ class Platform:
             await self._store.void_leases()
             await self._dispatcher.start()
             await self._reconciler.start()
-        except BaseException:
+        except BaseException as error:
             self._data.release()
+            if isinstance(error, sqlite3.OperationalError):
+                raise ConfigurationError(
+                    f"The database {self._data.database} cannot be used: {error}."
+                ) from None
             raise
 
     def _wire(self, secret: bytes) -> None:
@@ -95,6 +101,10 @@ class Platform:
             max_attempts=settings.max_attempts,
             heartbeat=settings.heartbeat,
         )
+
+    async def probe(self) -> None:
+        """Write to the database, changing nothing. Raises `sqlite3.OperationalError` when that fails."""
+        await self._store.free_keys(0)
 
     async def drain(self) -> None:
         """Give running tasks the grace to finish, hand the others back, then let go of who waits for them."""

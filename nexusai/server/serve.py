@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ BACKLOG = 2048
 
 def serve(settings: Settings, host: str, port: int) -> None:
     """Run until SIGINT or SIGTERM. Raises `ConfigurationError` when the platform cannot start."""
+    os.umask(0o077)  # prompts and answers are this user's alone
     _log_to_stderr(settings.log_level)
     with _listen(host, port) as listener:
         server = _Server(settings, listener)

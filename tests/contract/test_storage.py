@@ -171,3 +171,10 @@ async def test_bytes_reach_the_disk_before_their_name_and_the_name_before_the_an
     await LocalDisk(tmp_path).write("file_1", pieces([b"x" * PIECE] * 3))
 
     assert synced == ["the bytes", "the folder"]
+
+
+def test_what_a_killed_process_left_half_written_is_gone_at_the_next_start(tmp_path: Path):
+    (tmp_path / "file_1").write_bytes(b"whole")
+    (tmp_path / "file_2.part").write_bytes(b"ha")
+    LocalDisk(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file_1"]

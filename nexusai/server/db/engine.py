@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 
 from nexusai.error import ConfigurationError
 from nexusai.server.db.schema import metadata
@@ -104,8 +105,11 @@ class Database:
         return await asyncio.to_thread(self._transact, work)
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.begin() as connection:
-            return work(connection)
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except OperationalError as error:
+            raise error.orig or error from None
 
     def close(self) -> None:
         self._engine.dispose()

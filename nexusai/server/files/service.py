@@ -16,7 +16,7 @@ from nexusai.server.clock import now_ms
 from nexusai.server.files.models import StoredFile
 from nexusai.server.files.storage import LocalDisk, Written
 from nexusai.server.files.store import FileStore
-from nexusai.server.http import Problem
+from nexusai.server.http import KEY_LIFETIME, Problem
 from nexusai.server.ids import new_id
 
 __all__ = ["FileService"]
@@ -43,8 +43,12 @@ class FileService:
         file = _describe(file_id, project, filename, media_type, written, key)
         if await self.store.add(file):
             return file
-        await self.storage.delete(file_id)
         earlier = await self.store.find_by_key(project, key or "")
+        if earlier is not None and earlier.created_at < now_ms() - KEY_LIFETIME:
+            await self.store.free_key(earlier.id)
+            if await self.store.add(file):
+                return file
+        await self.storage.delete(file_id)
         if earlier is None or (earlier.sha256, earlier.filename) != (file.sha256, file.filename):
             raise Problem("CONFLICT", "This Idempotency-Key was used for another file; use a new key.")
         return earlier

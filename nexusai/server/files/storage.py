@@ -37,6 +37,8 @@ class LocalDisk:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in folder.glob("*.part"):  # of a process that was killed while it wrote
+            left.unlink()
 
     def path(self, name: str) -> Path:
         return self._folder / name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from nexusai.server.db.engine import Database
@@ -39,6 +39,11 @@ class FileStore:
 
     async def find_by_key(self, project: str, idempotency_key: str) -> StoredFile | None:
         return await self._one(and_(files.c.project == project, files.c.idempotency_key == idempotency_key))
+
+    async def free_key(self, file_id: str) -> None:
+        """Forget the file's idempotency key: it may be used again."""
+        freed = update(files).where(files.c.id == file_id).values(idempotency_key=None)
+        await self._database.run(lambda connection: connection.execute(freed))
 
     async def _one(self, where: ColumnElement[Any]) -> StoredFile | None:
         query = select(*_COLUMNS).where(where)

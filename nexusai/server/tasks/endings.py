@@ -12,17 +12,17 @@ from nexusai.error import CODES
 from nexusai.providers import errors
 from nexusai.server.http import Problem
 
-__all__ = ["CANCELLED", "LOST", "closing_events", "failure", "start_event", "timed_out", "worker_lost"]
+__all__ = ["CANCELLED", "closing_events", "failure", "start_event", "stream_lost", "timed_out", "worker_lost"]
 
 Failure = dict[str, Any]
 """`{code, message, retryable}` and, for a request the provider refused, `errors`."""
 
 CANCELLED: Failure = {"code": "CANCELLED", "message": "The task was cancelled.", "retryable": False}
-LOST: Failure = {
-    "code": "STREAM_LOST",
-    "message": "This stream cannot go on where it broke; GET /tasks/{id} will have the whole result.",
-    "retryable": False,
-}
+
+
+def stream_lost(task_id: str) -> Failure:
+    message = f"This stream cannot go on where it broke; GET /tasks/{task_id} will have the whole result."
+    return {"code": "STREAM_LOST", "message": message, "retryable": False}
 
 
 def timed_out(seconds: float) -> Failure:

@@ -15,7 +15,10 @@ from nexusai.server.tasks.states import FINAL
 __all__ = ["Filter", "InvokeRequest", "StoredRequest", "TaskRow", "accepted", "show"]
 
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Metadata = dict[Annotated[str, Meta(min_length=1, max_length=64)], str | Whole | float | bool | None]
+Metadata = dict[
+    Annotated[str, Meta(min_length=1, max_length=64)],
+    Annotated[str, Meta(max_length=512)] | Whole | float | bool | None,
+]
 
 
 class InvokeRequest(Struct, forbid_unknown_fields=True, kw_only=True):

@@ -9,6 +9,7 @@ from functools import partial
 import orjson
 
 from nexusai.server.clock import now_ms
+from nexusai.server.http import KEY_LIFETIME
 from nexusai.server.tasks.dispatch import Dispatcher
 from nexusai.server.tasks.endings import closing_events, worker_lost
 from nexusai.server.tasks.events import TaskEvents
@@ -18,9 +19,6 @@ from nexusai.server.tasks.store import TaskStore
 __all__ = ["Reconciler"]
 
 logger = logging.getLogger("nexusai.server.tasks")
-
-KEY_LIFETIME = 24 * 3600 * 1000
-"""Milliseconds for which an idempotency key is remembered."""
 
 
 class Reconciler:

@@ -34,6 +34,10 @@ REPORT_EVERY: Final = 0.5
 """Seconds between two progress reports of a task that reach the row; its events carry all of them."""
 
 
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two tries to store an end."""
+
+
 @dataclass(slots=True)
 class _Slot:
     """A task that is being run here: `task` is set while its body may be interrupted."""
@@ -95,17 +99,20 @@ class Runner:
 
     async def _carry_out(self, row: TaskRow, slot: _Slot) -> None:
         stored = StoredRequest.of(row)
+        status, output_json, failed = "completed", None, None
         try:
-            output = await self._attempt(row, stored, slot)
+            output_json = orjson.dumps(await self._attempt(row, stored, slot)).decode()
         except asyncio.CancelledError:
-            await self._interrupted(row, stored, slot.why)
+            if slot.why == "shutdown":
+                await self._store.release(row.id, row.attempt)
+                return
+            status, failed = _interrupted(row, slot.why)
         except Exception as error:
-            shown = failure(error)
-            if shown["code"] == "INTERNAL_ERROR":
+            status, failed = "failed", failure(error)
+            if failed["code"] == "INTERNAL_ERROR":
                 logger.exception("task %s failed inside the platform", row.id)
-            await self._end(row, stored, "failed", None, shown)
-        else:
-            await self._end(row, stored, "completed", output, None)
+        error_json = orjson.dumps(failed).decode() if failed else None
+        await self._end(slot, stored, Ending(row.id, row.attempt, status, output_json, error_json, now_ms()))
 
     async def _attempt(self, row: TaskRow, stored: StoredRequest, slot: _Slot) -> Output:
         if slot.why is not None:  # stopped while it was being claimed
@@ -157,23 +164,33 @@ class Runner:
 
         return progress
 
-    async def _interrupted(self, row: TaskRow, stored: StoredRequest, why: Reason | None) -> None:
-        if why == "cancel":
-            await self._end(row, stored, "cancelled", None, None)
-        elif why == "timeout":
-            await self._end(row, stored, "failed", None, timed_out(row.timeout))
-        else:
-            await self._store.release(row.id, row.attempt)
+    async def _end(self, slot: _Slot, stored: StoredRequest, ending: Ending) -> None:
+        if not await self._finish(slot, ending):
+            logger.warning("task %s: attempt %d is not the running one; its end was dropped", *ending[:2])
+            return
+        status, output_json, error_json = ending.status, ending.output_json, ending.error_json
+        self._events.end(
+            ending.task_id, lambda: closing_events(status, output_json, error_json, stored.stream)
+        )
 
-    async def _end(
-        self, row: TaskRow, stored: StoredRequest, status: str, output: Output | None, error: Failure | None
-    ) -> None:
-        output_json = orjson.dumps(output).decode() if output is not None else None
-        error_json = orjson.dumps(error).decode() if error is not None else None
-        ending = Ending(row.id, row.attempt, status, output_json, error_json, now_ms())
-        if await self._store.finish(ending):
-            self._events.end(row.id, lambda: closing_events(status, output_json, error_json, stored.stream))
-        else:
-            logger.warning(
-                "task %s: attempt %d is not the running one; its end was dropped", row.id, row.attempt
-            )
+    async def _finish(self, slot: _Slot, ending: Ending) -> bool:
+        """Store the end. A result was paid for: while the database refuses it, it is kept and tried again."""
+        pause = 0.1
+        while True:
+            try:
+                return await self._store.finish(ending)
+            except Exception as error:
+                if slot.why == "shutdown":
+                    raise
+                logger.warning("task %s: its end cannot be stored yet: %s", ending.task_id, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _interrupted(row: TaskRow, why: Reason | None) -> tuple[str, Failure | None]:
+    """How a task ends whose body was cancelled; by nobody of ours, when there is no reason."""
+    if why == "cancel":
+        return "cancelled", None
+    if why == "timeout":
+        return "failed", timed_out(row.timeout)
+    return "failed", failure(RuntimeError("cancelled from inside"))

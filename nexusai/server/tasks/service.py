@@ -14,14 +14,13 @@ import orjson
 
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
-from nexusai.server.http import Problem
+from nexusai.server.http import KEY_LIFETIME, Problem
 from nexusai.server.ids import new_id
 from nexusai.server.tasks.dispatch import Dispatcher
-from nexusai.server.tasks.endings import LOST, closing_events, start_event
+from nexusai.server.tasks.endings import closing_events, start_event, stream_lost
 from nexusai.server.tasks.events import ATTEMPT, Event, Lost, TaskEvents
 from nexusai.server.tasks.kinds.kind import Kind
 from nexusai.server.tasks.models import Filter, InvokeRequest, StoredRequest, TaskRow, show
-from nexusai.server.tasks.reconciler import KEY_LIFETIME
 from nexusai.server.tasks.states import FINAL
 from nexusai.server.tasks.store import TaskStore
 
@@ -55,10 +54,13 @@ class TaskService:
         task = self._new_task(project, request, idempotency_key, request_id)
         if not await self.store.accept(task):
             return await self._earlier(task)
-        if request.stream:
-            self.events.open(task.id, 0)
+        self._follow_from_the_start(task)
         self.dispatcher.submit(task.id, task.priority, task.not_before)
         return task
+
+    def _follow_from_the_start(self, task: TaskRow) -> None:
+        if StoredRequest.of(task).stream:
+            self.events.open(task.id, 0)
 
     def _new_task(self, project: str, request: InvokeRequest, key: str | None, request_id: str) -> TaskRow:
         kind = self.kinds.get(request.task_type)
@@ -94,6 +96,7 @@ class TaskService:
         if row is None or row.created_at < now_ms() - KEY_LIFETIME:
             await self.store.free_keys(now_ms() - KEY_LIFETIME)
             if await self.store.accept(task):
+                self._follow_from_the_start(task)
                 self.dispatcher.submit(task.id, task.priority, task.not_before)
                 return task
             row = await self.store.find_by_key(task.project, key)
@@ -125,7 +128,10 @@ class TaskService:
         status = await self.store.request_cancel(task_id, now_ms())
         self.dispatcher.cancel(task_id)
         if status == "running":
-            return await self.wait(project, task_id, CANCEL_WAIT)
+            row = await self.wait(project, task_id, CANCEL_WAIT)
+            if row.status not in ("completed", "failed"):
+                return row
+            status = row.status
         if status == "cancelled":
             self.events.end(task_id, lambda: closing_events("cancelled", None, None, True))
             return await self.get(project, task_id)
@@ -184,7 +190,9 @@ class TaskService:
         row = await self.get(row.project, row.id)
         number = max(row.attempt, 1) * ATTEMPT
         if after >= ATTEMPT or row.status not in FINAL:
-            yield Event(max(number, after) + 1, "error", orjson.dumps({"error": LOST}), last=True)
+            yield Event(
+                max(number, after) + 1, "error", orjson.dumps({"error": stream_lost(row.id)}), last=True
+            )
             return
         for name, data in closing_events(row.status, row.output_json, row.error_json, told=False):
             yield Event(number, name, data)

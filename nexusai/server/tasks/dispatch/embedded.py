@@ -69,8 +69,8 @@ class EmbeddedDispatcher:
         try:
             if self._open:
                 await self._runner.run(task_id)
-        except Exception:
-            logger.exception("task %s was dropped; the reconciler will bring it again", task_id)
+        except Exception as error:
+            logger.warning("task %s was dropped (%r); the reconciler will bring it again", task_id, error)
         finally:
             del self._running[task_id]
             self._pump()

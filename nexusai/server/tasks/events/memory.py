@@ -111,13 +111,13 @@ class MemoryEvents:
             log.bell.ring()
 
     def end(self, task_id: str, closing: Callable[[], Sequence[tuple[str, bytes]]]) -> None:
-        log = self._open.pop(task_id, None)
+        log = self._open.get(task_id)
         if log is not None:
             *before, (name, data) = closing()
             for event in before:
                 log.append(*event)
             log.append(name, data, last=True)
-            self._keep(task_id, log)
+            self._keep(task_id, self._open.pop(task_id))
             log.bell.ring()
         watch = self._watches.get(task_id)
         if watch is not None:

@@ -53,13 +53,13 @@ async def generate_images(job: Job) -> Output:
         extra=job.extra,
     )
     response = await job.provider.generate_images(request)
+    sizes = [_dimensions(job, image.data) for image in response.images]  # before the first one is stored
     images = []
-    for index, image in enumerate(response.images):
+    for index, (image, (width, height)) in enumerate(zip(response.images, sizes, strict=True)):
         suffix = image.media_type.partition("/")[2]
         file_id = await job.media.keep(
             job.project, f"image-{index + 1}.{suffix}", image.data, image.media_type
         )
-        width, height = _dimensions(image.data)
         images.append({"file_id": file_id, "width": width, "height": height, "index": index})
         job.progress(100 * (index + 1) / (len(response.images) + 1))
     output: Output = {"width": images[0]["width"], "height": images[0]["height"], "images": images}
@@ -77,11 +77,17 @@ def _size(size: str | None) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def _dimensions(data: bytes) -> tuple[int, int]:
-    from PIL import Image
+def _dimensions(job: Job, data: bytes) -> tuple[int, int]:
+    """Width and height in pixels. Raises a 502 `Problem` for what is no picture."""
+    from PIL import Image, UnidentifiedImageError
 
-    with Image.open(BytesIO(data)) as image:
-        width, height = image.size
+    try:
+        with Image.open(BytesIO(data)) as image:
+            width, height = image.size
+    except (UnidentifiedImageError, OSError, ValueError):
+        raise Problem(
+            "PROVIDER_ERROR", f"{job.provider.name} answered with a picture that is none."
+        ) from None
     return width, height
 
 

@@ -253,3 +253,12 @@ async def test_a_link_leads_to_the_public_address_where_there_is_one(files: File
     public = replace(files, public_url="https://ai.example.com/nexus/")
 
     assert public.link("file_1", HERE).startswith("https://ai.example.com/nexus/api/v1/files/file_1/")
+
+
+async def test_a_key_is_free_again_after_a_day(files: FileService):
+    with freeze_time("2026-01-01 00:00:00"):
+        first = await stored(files, key="k")
+    with freeze_time("2026-01-02 00:00:01"):
+        second = await stored(files, b"other", key="k")
+        assert (await stored(files, b"other", key="k")).id == second.id
+    assert (await files.get(PROJECT, first.id)).idempotency_key is None

@@ -161,3 +161,13 @@ async def test_the_links_are_made_when_the_output_is_shown():
 
     assert shown["image_url"] == "https://x/file_1"
     assert [image["image_url"] for image in shown["images"]] == ["https://x/file_1", "https://x/file_2"]
+
+
+@pytest.mark.parametrize("data", [b"hello world", picture().data[:20]])
+async def test_what_is_no_picture_is_the_provider_s_fault_and_leaves_no_file(data: bytes):
+    tried = attempt(picture(), GeneratedImage(data, "image/png"))
+
+    with pytest.raises(Problem, match="vendor") as refused:
+        await tried.run(PROMPT)
+
+    assert (refused.value.code, tried.media.kept) == ("PROVIDER_ERROR", {})

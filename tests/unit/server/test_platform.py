@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nexusai.error import ConfigurationError
+from nexusai.server.data_dir import DataDir
+from nexusai.server.platform import Platform, environment, open_catalogue
+from nexusai.server.settings import Settings
+
+VENDOR = {"OPENAI_API_KEY": "sk-test", "NEXUS_PROVIDER_BASE_URL": "http://localhost:1/v1"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in ("OPENAI_API_KEY", "DEEPSEEK_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return Settings(data_dir=tmp_path / "data")
+
+
+async def test_the_platform_owns_its_folder_while_it_is_open(settings: Settings):
+    platform = Platform(settings)
+    await platform.open()
+    with pytest.raises(ConfigurationError, match="Another platform"):
+        await Platform(settings).open()
+
+    await platform.close()
+
+    data = DataDir(settings.data_dir)
+    data.acquire()
+    data.release()
+
+
+async def test_a_platform_that_cannot_open_lets_go_of_its_folder(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NEXUS_PROVIDER_BASE_URL", "not a url")
+    with pytest.raises(ConfigurationError, match="NEXUS_PROVIDER_BASE_URL"):
+        await Platform(settings).open()
+
+    monkeypatch.delenv("NEXUS_PROVIDER_BASE_URL")
+    platform = Platform(settings)
+    await platform.open()
+    await platform.close()
+
+
+async def test_keys_and_links_survive_a_new_start(settings: Settings):
+    platform = Platform(settings)
+    await platform.open()
+    key = await platform.keys.create("first")
+    file_id = await platform.files.keep("proj_default", "a.png", b"png", "image/png")
+    link = platform.files.link(file_id, "http://x")
+    await platform.close()
+
+    platform = Platform(settings)
+    await platform.open()
+    try:
+        assert await platform.keys.is_known(key)
+        expires, signature = (part.partition("=")[2] for part in link.partition("?")[2].split("&"))
+        assert (await platform.files.get_by_link(file_id, expires, signature)).id == file_id
+    finally:
+        await platform.close()
+
+
+async def test_without_a_vendor_there_is_the_local_provider_and_no_transport():
+    catalogue = open_catalogue({})
+
+    assert catalogue.resolve("chat", None, None) == ("local", "text")
+    await catalogue.aclose()
+
+
+async def test_a_vendor_that_is_switched_on_goes_before_the_local_provider():
+    catalogue = open_catalogue(VENDOR)
+
+    assert catalogue.resolve("chat", None, "m")[0] != "local"
+    assert catalogue.resolve("chat", "openai", "gpt-x") == ("openai", "gpt-x")
+    assert catalogue.resolve("chat", None, "local/simulate") == ("local", "simulate")
+    await catalogue.aclose()
+
+
+def test_the_environment_goes_before_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("SOME_KEY=file\nOTHER_KEY=file\nEMPTY\n")
+    monkeypatch.setenv("OTHER_KEY", "environment")
+
+    found = environment()
+
+    assert (found["SOME_KEY"], found["OTHER_KEY"]) == ("file", "environment")
+    assert "EMPTY" not in found
