@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from functools import update_wrapper
 from importlib import import_module
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,15 +58,21 @@ class DefaultResource:
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("_"):  # what inspects it does not load anything
             raise AttributeError(method)
-        kind = getattr(import_module(f"nexusai.resources.{self._name}"), self._kind)
-        described = getattr(kind, method)
+        described = getattr(self._resource(), method)
 
         def call(*args: Any, **options: Any) -> Any:
             return getattr(getattr(default_client(), self._name), method)(*args, **options)
 
+        update_wrapper(call, described)
         call.__name__ = method
-        call.__doc__ = described.__doc__
+        call.__wrapped__ = MethodType(described, self)  # type: ignore[attr-defined]  # a signature without self
         return call
+
+    def __dir__(self) -> list[str]:
+        return [name for name in dir(self._resource()) if not name.startswith("_")]
+
+    def _resource(self) -> Any:
+        return getattr(import_module(f"nexusai.resources.{self._name}"), self._kind)
 
     def __repr__(self) -> str:
         return f"<nexusai.{self._name} of the default client>"

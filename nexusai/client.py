@@ -104,7 +104,10 @@ class NexusAIClient:
 
 
 class AsyncNexusAIClient:
-    """A platform, spoken to by one key, with `await`. Good for one event loop after another.
+    """A platform, spoken to by one key, with `await`.
+
+    Connections belong to their event loop: use one `async with` in each (each `asyncio.run`), of this client
+    or of a new one. Leaving it closes the running loop's connections and no other's.
 
     What is not given comes from `NEXUS_…` in the environment, from `.env` in the working directory, from the
     file that `nexusai serve` leaves for this user, or is a default. An `http_client` is used as it is and

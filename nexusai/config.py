@@ -120,7 +120,7 @@ def _url(place: str, value: Any) -> str:
 
 def _seconds(place: str, value: Any) -> float:
     try:
-        seconds = float(value)
+        seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         seconds = math.nan
     if not seconds > 0:
@@ -130,8 +130,8 @@ def _seconds(place: str, value: Any) -> float:
 
 def _count(place: str, value: Any) -> int:
     try:
-        count = int(value)
-    except (TypeError, ValueError):
+        count = -1 if isinstance(value, bool) else int(value)
+    except (TypeError, ValueError, OverflowError):
         count = -1
     if count < 0:
         raise ConfigurationError(f"{place}={value!r} is not a whole number from 0 on: try {place}=2")

@@ -204,6 +204,8 @@ class Media(Result):
     _link: ClassVar[str]
     _fetch: Fetch | None = PrivateAttr(default=None)
 
+    file_id: str | None = Field(default=None, description="The stored file.")
+
     @property
     def url(self) -> str:
         """The signed link; good for a day, without a key."""
@@ -223,7 +225,8 @@ class Media(Result):
 
     def _get(self, path: Path | None) -> Any:
         if self._fetch is None:
-            raise ConfigurationError(f"This {type(self).__name__} is of no client: get {self.url} yourself.")
+            way = f"client.files.download({self.file_id!r})" if self.file_id else "its url, without a key,"
+            raise ConfigurationError(f"This {type(self).__name__} is of no client: {way} has its bytes.")
         return self._fetch(self.url, path)
 
     @override
@@ -251,7 +254,6 @@ class Image(Media):
     _link = "image_url"
 
     image_url: str = Field(description="A signed link, good for a day without a key.", repr=False)
-    file_id: str | None = Field(default=None, description="The stored file.")
     width: int | None = Field(default=None, description="Pixels.")
     height: int | None = Field(default=None, description="Pixels.")
     index: int | None = Field(default=None, description="Which of several, from 0.")
@@ -278,7 +280,6 @@ class TTSResponse(Media):
     _link = "audio_url"
 
     audio_url: str = Field(description="A signed link, good for a day without a key.", repr=False)
-    file_id: str | None = Field(default=None, description="The stored file.")
     format: str | None = Field(default=None, description="`wav`, `mp3` …")
     duration: float | None = Field(default=None, description="Seconds.")
 

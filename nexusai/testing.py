@@ -20,7 +20,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
 from nexusai.error import ConfigurationError
@@ -53,7 +55,11 @@ class Platform:
         """What the platform has printed, line by line."""
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,7 +82,12 @@ class Platform:
         return self._process is not None and self._process.poll() is None
 
     def start(self, timeout: float = 30.0) -> None:
-        """Start it, on the same port and data as before, and return once it answers."""
+        """Start it, on the same port and data as before, and return once it answers.
+
+        Nothing happens when it runs already. Raises `ConfigurationError` with what it said when it cannot.
+        """
+        if self.running:
+            return
         command = [sys.executable, "-m", "nexusai", "serve", "--port", str(self.port)]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             [*command, "--data-dir", str(self.data_dir)],
@@ -87,21 +98,22 @@ class Platform:
             text=True,
             cwd=self.home,
         )
-        ready = threading.Event()
-        reader = threading.Thread(target=self._read, args=(self._process, ready), daemon=True)
-        reader.start()
-        if not ready.wait(timeout) or self._process.poll() is not None:
-            self.kill()
-            raise ConfigurationError("The platform did not start:\n" + "\n".join(self.log[-20:]))
+        answers: Queue[bool] = Queue()
+        threading.Thread(target=self._read, args=(self._process, answers), daemon=True).start()
+        with suppress(Empty):
+            if answers.get(timeout=timeout):
+                return
+        self.kill()
+        raise ConfigurationError("The platform did not start:\n" + "\n".join(self.log[-20:]))
 
-    def _read(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
+    def _read(self, process: subprocess.Popen[str], answers: Queue[bool]) -> None:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         with process.stdout:
             for line in process.stdout:
                 self.log.append(line.rstrip())
                 if line.startswith("Nexus AI is listening"):
-                    ready.set()
-        ready.set()
+                    answers.put(True)
+        answers.put(False)
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not _is_foreign(name)}

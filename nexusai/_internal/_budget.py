@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 import time
+from numbers import Real
+from typing import Any
 
 from nexusai._internal._flow import OutOfTime
+from nexusai.error import InvalidRequestError
 
-__all__ = ["Budget"]
+__all__ = ["Budget", "seconds_of"]
 
 _NOTHING = 0.001
+
+
+def seconds_of(timeout: Any) -> float:
+    """A call's `timeout`. Raises `TypeError` or `InvalidRequestError` before anything is sent."""
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
+        raise TypeError(f"timeout is a number of seconds, like timeout=60, not {type(timeout).__name__}")
+    seconds = float(timeout)
+    if not seconds > 0:
+        raise InvalidRequestError(f"timeout={timeout} is not above 0: give seconds, like timeout=60.")
+    return seconds
 
 
 class Budget:
     """Seconds, spent by the clock or by the pauses asked for, whichever is more: a stopped clock ends too."""
 
     def __init__(self, seconds: float | None = None) -> None:
-        self.seconds: float = math.inf if seconds is None else seconds
+        self.seconds: float = math.inf if seconds is None else seconds_of(seconds)
         self._begun = time.monotonic()
         self._slept = 0.0
 

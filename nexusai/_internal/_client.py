@@ -18,7 +18,7 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 import httpx
 from typing_extensions import Self
@@ -62,6 +62,9 @@ class _Driver(Generic[P]):
 
     def __deepcopy__(self, _memo: Any) -> Self:
         return self
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("A client cannot be pickled: make a client in the child process.")
 
 
 class SyncDriver(_Driver[SyncPool]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,14 @@ def multipart(upload: Upload | None) -> Iterator[dict[str, Any] | None]:
 
 @contextmanager
 def whole_or_nothing(path: Path) -> Iterator[BinaryIO]:
-    """What is written goes to `path` + `.part`, which is renamed when all went well and removed if not."""
+    """What is written goes to `path` + `.part`, which is renamed when all went well and removed if not.
+
+    Raises `IsADirectoryError` and `FileNotFoundError` before anything is written, of `path` as it was given.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "This is a folder: add the name of a file", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"The folder {str(path.parent)!r} is missing", str(path))
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:

@@ -7,11 +7,11 @@ whole run is over, the driver throws `OutOfTime` at whatever the flow was waitin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
-from urllib.parse import quote
 from uuid import uuid4
 
 from nexusai.error import APIError, InvalidRequestError
@@ -23,6 +23,8 @@ __all__ = ["Call", "Emit", "Flow", "OutOfTime", "Reply", "Sleep", "Upload", "at"
 
 T = TypeVar("T")
 M = TypeVar("M", bound="BaseModel")
+
+_ID = re.compile("[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +119,17 @@ def create(path: str, *, headers: Mapping[str, str] | None = None, **parts: Any)
 
 
 def at(*parts: str) -> str:
-    """A path with every part quoted. Raises when a part is empty: `/tasks/` would be another route."""
+    """A path. Raises when a part is no id: with `/`, `..` or nothing for one it would be another route."""
     for part in parts:
         if not isinstance(part, str):
             raise TypeError(f"an id is a str, not {type(part).__name__}")
         if not part:
             raise InvalidRequestError(f"The id for /{parts[0]} is empty.")
-    return "/" + "/".join(quote(part, safe="") for part in parts)
+        if not _ID.fullmatch(part):
+            raise InvalidRequestError(
+                f"{part[:60]!r} is no id for /{parts[0]}: an id has letters, digits, - and _ alone."
+            )
+    return "/" + "/".join(parts)
 
 
 def fetch(url: str, into: Path | None = None) -> Flow[bytes | Path]:

@@ -20,9 +20,19 @@ _ON_TOP = {
 
 
 def invoke_body(task_type: str, input: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that the contract has at the top go there, all others into `config`; `None` goes nowhere."""
+    """Options that the contract has at the top go there, all others into `config`; `None` goes nowhere.
+
+    Raises `TypeError` for a `config` that is no mapping, and for `stream=True`: such a call answers whole.
+    """
     given = {name: value for name, value in options.items() if value is not None}
-    config = {**given.pop("config", {}), **{name: given[name] for name in given if name not in _ON_TOP}}
+    if given.pop("stream", False):
+        raise TypeError("stream=True is no option here: text.stream(…) reads a text as it is written")
+    further = given.pop("config", {})
+    if not isinstance(further, Mapping):
+        raise TypeError(
+            f'config is a mapping of further options, like {{"seed": 1}}, not {type(further).__name__}'
+        )
+    config = {**further, **{name: given[name] for name in given if name not in _ON_TOP}}
     body: dict[str, Any] = {"task_type": task_type, "input": dict(input)}
     body.update((field, given[name]) for name, field in _ON_TOP.items() if name in given)
     if config:

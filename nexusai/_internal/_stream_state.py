@@ -175,7 +175,8 @@ class StreamState:
             status = "cancelled" if failure.code == "CANCELLED" else "failed"
             return ended_badly(self._task(status, failure))
         kind = StreamError if known is None else class_for_status(known.status)
-        return kind(failure.message, error_code=failure.code, retryable=failure.retryable)
+        message = f"{failure.message}{self._elsewhere()}".lstrip()
+        return kind(message, error_code=failure.code, retryable=failure.retryable)
 
     def _silent(self) -> APIError:
         message = f"The stream had no event for {self._idle:g} s."
@@ -186,9 +187,12 @@ class StreamState:
 
     def _cut_off(self) -> StreamError:
         message = "The stream ended before its last event, and could not be taken up again."
-        if self.task_id is not None:
-            message += f" client.tasks.wait({self.task_id!r}) has the whole answer once it exists."
-        return StreamError(message, retryable=True)
+        return StreamError(message + self._elsewhere(), retryable=True)
+
+    def _elsewhere(self) -> str:
+        if self.task_id is None:
+            return ""
+        return f" client.tasks.wait({self.task_id!r}) has the whole answer once it exists."
 
     def _task(self, status: str, failure: TaskFailure | None = None) -> Task:
         return Task(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from nexusai._internal._budget import seconds_of
 from nexusai._internal._invoke import invoke_body, words
 from nexusai._internal._stream import AsyncTextStream, TextStream
 from nexusai._internal._stream_state import StreamState
@@ -49,8 +50,8 @@ def _asked(prompt: str | None, messages: Any) -> dict[str, Any]:
 def _stream(
     prompt: str | None, options: Mapping[str, Any], config: Config, timeout: float | None
 ) -> StreamState:
-    idle = config.timeout if timeout is None else timeout
-    return StreamState(_body(prompt, options), retries=config.max_retries, idle=idle)
+    idle = config.timeout if timeout is None else seconds_of(timeout)
+    return StreamState(_body(prompt, {**options, "stream": None}), retries=config.max_retries, idle=idle)
 
 
 class Text(SyncResource):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from typing import Any
 
 import pytest
@@ -129,3 +130,10 @@ async def test_an_async_borrower_does_not_close_the_connections():
                 pass
         assert not http.is_closed
     assert http.is_closed
+
+
+@pytest.mark.parametrize("kind", [NexusAIClient, AsyncNexusAIClient])
+def test_a_client_is_not_pickled(kind: type):
+    client = kind(api_key=KEY, base_url=BASE)
+    with pytest.raises(TypeError, match="make a client in the child process"):
+        pickle.dumps(client)

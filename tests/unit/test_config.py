@@ -180,6 +180,14 @@ def test_a_changed_setting_is_checked():
         changed(resolved({"api_key": KEY}), {"timeout": -1})
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_retries", True), ("max_retries", float("inf")), ("timeout", True)]
+)
+def test_a_setting_of_the_wrong_kind_is_refused_by_name(name: str, value: object):
+    with pytest.raises(ConfigurationError, match=f"{name}={value}"):
+        resolved({"api_key": KEY, name: value})
+
+
 def test_an_unknown_setting_is_named():
     with pytest.raises(TypeError, match="'retries'"):
         changed(resolved({"api_key": KEY}), {"retries": 1})

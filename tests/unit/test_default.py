@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 import threading
 from collections.abc import Iterator
 
@@ -88,3 +90,16 @@ def test_a_method_has_its_name_and_documentation():
     assert nexusai.images.generate.__name__ == "generate"
     assert nexusai.images.generate.__doc__ == nexusai.client.Images.generate.__doc__  # type: ignore[attr-defined]
     assert repr(nexusai.images) == "<nexusai.images of the default client>"
+
+
+def test_a_resource_lists_its_methods_alone():
+    assert dir(nexusai.text) == ["generate", "generate_async", "stream"]
+
+
+def test_a_method_has_the_signature_of_the_resources_own():
+    own = NexusAIClient(api_key=KEY).text.generate
+    assert inspect.signature(nexusai.text.generate) == inspect.signature(own)
+
+
+def test_help_shows_the_arguments():
+    assert "generate(prompt: 'str | None' = None" in pydoc.plain(pydoc.render_doc(nexusai.text.generate))

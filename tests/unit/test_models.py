@@ -179,6 +179,20 @@ def test_media_of_no_client_say_so():
         Image(image_url="http://a").read()
 
 
+@pytest.mark.parametrize(("kind", "link"), [(Image, "image_url"), (TTSResponse, "audio_url")])
+def test_media_of_no_client_name_the_file_and_not_the_signed_link(kind: type[Image], link: str):
+    media = kind.model_validate({link: "http://a?signature=s", "file_id": "file_1"})
+    with pytest.raises(ConfigurationError, match=r"client\.files\.download\('file_1'\)") as raised:
+        media.read()
+    assert "signature" not in str(raised.value)
+
+
+def test_media_of_no_client_and_no_file_keep_the_signed_link_to_themselves():
+    with pytest.raises(ConfigurationError, match="its url") as raised:
+        Image(image_url="http://a?signature=s").read()
+    assert "signature" not in str(raised.value)
+
+
 def test_media_are_pickled_without_their_client():
     image = pickle.loads(pickle.dumps(Image(image_url="http://a", width=3).bound(lambda url, path: b"")))
     assert image.width == 3

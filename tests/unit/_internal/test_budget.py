@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from freezegun import freeze_time
 
 from nexusai._internal._budget import Budget
 from nexusai._internal._flow import OutOfTime
+from nexusai.error import InvalidRequestError
 
 
 def test_the_clock_spends_a_budget():
@@ -67,3 +70,20 @@ def test_an_ended_budget_has_nothing_left():
     budget = Budget()
     budget.end()
     assert budget.left == 0
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 0.0, math.nan])
+def test_no_time_is_refused_by_name(timeout: float):
+    with pytest.raises(InvalidRequestError, match=r"timeout=.* is not above 0"):
+        Budget(timeout)
+
+
+@pytest.mark.parametrize("timeout", ["5", True, timedelta(seconds=5)])
+def test_what_is_no_number_of_seconds_is_refused_by_name(timeout: Any):
+    with pytest.raises(TypeError, match=f"timeout is a number of seconds.*not {type(timeout).__name__}"):
+        Budget(timeout)
+
+
+@pytest.mark.parametrize("timeout", [5, 0.5, math.inf])
+def test_a_number_of_seconds_is_taken(timeout: float):
+    assert Budget(timeout).seconds == timeout

@@ -43,6 +43,21 @@ def test_a_file_that_failed_leaves_nothing(tmp_path: Path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_is_missing_is_the_systems_error(tmp_path: Path):
-    with pytest.raises(FileNotFoundError), whole_or_nothing(tmp_path / "none" / "a.bin"):
+def test_a_folder_that_is_missing_is_named_with_the_path_that_was_given(tmp_path: Path):
+    path = tmp_path / "none" / "a.bin"
+    with pytest.raises(FileNotFoundError, match="none' is missing") as raised, whole_or_nothing(path):
         pass
+    assert raised.value.filename == str(path)
+
+
+@pytest.mark.parametrize("name", ["folder", "."])
+def test_a_folder_takes_no_content_and_nothing_is_written_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError, match="folder: add the name of a file") as raised:
+        with whole_or_nothing(Path(name)):
+            (tmp_path / "reached").touch()
+    assert raised.value.filename == name
+    assert os.listdir(tmp_path) == ["folder"]

@@ -27,8 +27,15 @@ def test_a_call_shows_no_body_in_its_repr():
     assert "secret prompt" not in repr(Call("POST", "/invoke", json={"prompt": "secret prompt"}))
 
 
-def test_a_path_is_quoted_part_by_part():
-    assert at("tasks", "a/b?c", "cancel") == "/tasks/a%2Fb%3Fc/cancel"
+def test_a_path_is_made_of_its_parts():
+    assert at("tasks", "task_a-1", "cancel") == "/tasks/task_a-1/cancel"
+
+
+@pytest.mark.parametrize("id", ["a/b", "..", "a?b", "a b", "task_1\n", "é", "%2e"])
+def test_what_is_no_id_is_refused_by_name(id: str):
+    with pytest.raises(InvalidRequestError) as raised:
+        at("tasks", id)
+    assert repr(id) in str(raised.value)
 
 
 def test_an_empty_id_is_refused_since_it_would_name_the_list():

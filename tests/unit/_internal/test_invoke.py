@@ -63,3 +63,18 @@ def test_no_words_are_refused_by_name(value: str):
 def test_what_is_no_text_is_refused_by_name():
     with pytest.raises(TypeError, match="prompt is a str, not bytes"):
         words("prompt", b"hi")
+
+
+def test_a_call_that_answers_whole_does_not_stream():
+    with pytest.raises(TypeError, match=r"text\.stream"):
+        invoke_body("text_generation", {}, {"stream": True})
+
+
+@pytest.mark.parametrize("stream", [None, False])
+def test_not_to_stream_is_what_such_a_call_does(stream: bool | None):
+    assert "config" not in invoke_body("text_generation", {}, {"stream": stream})
+
+
+def test_a_config_that_is_no_mapping_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"config is a mapping of further options.*not str"):
+        invoke_body("text_generation", {}, {"config": "a"})

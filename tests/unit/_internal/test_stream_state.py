@@ -185,6 +185,15 @@ def test_an_error_of_the_stream_alone_is_a_stream_error():
     assert error.error_code == "STREAM_LOST"
 
 
+def test_an_error_of_the_stream_alone_says_where_the_answer_will_be():
+    error = fail(begun(), {"error": {"code": "STREAM_LOST", "message": "Not kept."}})
+    assert error.message.startswith("Not kept. client.tasks.wait('task_1')")
+
+
+def test_an_error_of_a_stream_without_a_task_names_none():
+    assert fail(opened(), {"error": {"code": "STREAM_LOST", "message": "Not kept."}}).message == "Not kept."
+
+
 @pytest.mark.parametrize("data", ["nonsense", "[]", "{}", "7"])
 def test_an_error_that_cannot_be_read_is_an_error(data: str):
     assert "does not describe" in str(fail(begun(), data))

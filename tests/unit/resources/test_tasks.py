@@ -11,6 +11,7 @@ from pytest_httpx import HTTPXMock
 
 from nexusai.error import (
     ConflictError,
+    InvalidRequestError,
     TaskCancelledError,
     TaskFailedError,
     TaskTimeoutError,
@@ -195,3 +196,10 @@ def test_no_more_than_sixteen_connections_are_used(httpx_mock: HTTPXMock):
     httpx_mock.add_callback(answer, is_reusable=True)
     Both(asynchronous=False)(lambda client: client.tasks.wait_all([f"task_{n}" for n in range(50)]))
     assert len(threads) <= 16
+
+
+@pytest.mark.parametrize("method", ["get", "wait", "cancel", "delete"])
+def test_what_is_no_id_is_never_sent(sdk: Both, httpx_mock: HTTPXMock, method: str):
+    with pytest.raises(InvalidRequestError, match=r"'\.\./files' is no id"):
+        sdk(lambda client: getattr(client.tasks, method)("../files"))
+    assert httpx_mock.get_requests() == []

@@ -86,3 +86,16 @@ def test_the_idle_timeout_of_a_stream_is_its_timeout(sdk: Both, httpx_mock: HTTP
     httpx_mock.add_response(content=b"data: [DONE]\n\n")
     sdk(lambda client: client.text.stream("hi", timeout=5).final())
     assert httpx_mock.get_requests()[0].extensions["timeout"]["read"] == 5
+
+
+@pytest.mark.parametrize("method", ["generate", "generate_async"])
+def test_a_call_that_answers_whole_names_the_one_that_streams(sdk: Both, method: str):
+    with pytest.raises(TypeError, match=r"text\.stream"):
+        sdk(lambda client: getattr(client.text, method)("hi", stream=True))
+
+
+@pytest.mark.parametrize("method", ["generate", "generate_async", "stream"])
+def test_a_wrong_timeout_is_refused_before_anything_is_sent(sdk: Both, httpx_mock: HTTPXMock, method: str):
+    with pytest.raises(InvalidRequestError, match="timeout=0 is not above 0"):
+        sdk(lambda client: getattr(client.text, method)("hi", timeout=0))
+    assert httpx_mock.get_requests() == []
