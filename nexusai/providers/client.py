@@ -199,10 +199,11 @@ class HttpProvider:
             data = await _body(answer, MAX_IMAGE_BYTES)
         if len(data) > MAX_IMAGE_BYTES:
             raise too_large(request, MAX_IMAGE_BYTES)
-        declared = answer.headers.get("content-type", "").partition(";")[0]
-        media_type = image_type(data) or (declared if declared.startswith("image/") else None)
+        media_type = image_type(data)
         if media_type is None:
-            raise AdapterError(f"{self.name}: the link to its picture does not lead to one")
+            raise AdapterError(
+                f"{self.name} answered with something that is no picture: its link leads elsewhere"
+            )
         return GeneratedImage(data, media_type, link.revised_prompt)
 
 

@@ -29,12 +29,25 @@ _TOKENS_PER_MATCH: Final = tuple(
         (r"(?<=\S)[^\S\n]{2,}", 1.0),
     )
 )
+_SAMPLES: Final = 40
+_SAMPLE_LENGTH: Final = 500
 _PER_MESSAGE: Final = 4
 _PER_REPLY: Final = 3
 
 
 def estimate_tokens(text: str) -> int:
-    return round(sum(tokens * len(pattern.findall(text)) for pattern, tokens in _TOKENS_PER_MATCH))
+    """Above 20,000 characters, 40 evenly spaced pieces of 500 stand for the whole, to be quick."""
+    seen = _sample(text)
+    tokens = sum(tokens * len(pattern.findall(seen)) for pattern, tokens in _TOKENS_PER_MATCH)
+    return round(tokens * len(text) / len(seen)) if seen else 0
+
+
+def _sample(text: str) -> str:
+    rest = len(text) - _SAMPLES * _SAMPLE_LENGTH
+    if rest <= 0:
+        return text
+    starts = (_SAMPLE_LENGTH * n + rest * n // (_SAMPLES - 1) for n in range(_SAMPLES))
+    return "".join(text[start : start + _SAMPLE_LENGTH] for start in starts)
 
 
 def estimate_message_tokens(messages: Sequence[Mapping[str, Any]]) -> int:

@@ -7,10 +7,10 @@ is data in `vendors.py`. Written from OpenAI's API reference.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from nexusai.providers.adapters.openai_errors import error_from
@@ -21,6 +21,7 @@ from nexusai.providers.adapters.openai_stream import (
     finish_reason,
     loads,
     split_content,
+    tool_calls_of,
     usage_of,
 )
 from nexusai.providers.adapters.vendors import VENDORS, sizes_of
@@ -82,7 +83,7 @@ def parse_chat(config: ProviderConfig, request: ChatRequest, response: HttpRespo
         choice = body["choices"][0]
         message = choice["message"]
         text, thought = split_content(message)
-        calls, reason = message.get("tool_calls") or None, choice.get("finish_reason")
+        calls, reason = tool_calls_of(message), choice.get("finish_reason")
         if reason in FAILED:
             raise _failure(config, request.model, f"broke off with finish_reason {reason!r}")
         return ChatResponse(
@@ -106,15 +107,16 @@ def chat_stream(config: ProviderConfig, request: ChatRequest) -> ChatStream:
 
 
 def build_images(config: ProviderConfig, request: ImageRequest) -> HttpRequest:
+    """`request.extra` goes into the body as it is, under what the request itself says."""
     vendor, is_gpt_image = VENDORS[config.provider], "gpt-image" in request.model
+    # gpt-image models answer in base64 alone and refuse the question; they alone take a format
+    extra = {"response_format": None if is_gpt_image else vendor.picture_form, **request.extra}
     body: dict[str, Any] = {
         "model": request.model,
         "prompt": request.prompt,
         "n": request.n,
         "quality": request.quality,
         "seed": request.seed,
-        # gpt-image models answer in base64 alone and refuse the question; they alone take a format
-        "response_format": None if is_gpt_image else vendor.picture_form,
         "output_format": request.format if is_gpt_image else None,
     }
     size = request.size or (request.aspect_ratio and size_for(request.aspect_ratio, sizes_of(request.model)))
@@ -122,7 +124,7 @@ def build_images(config: ProviderConfig, request: ImageRequest) -> HttpRequest:
         body["size"] = "{}x{}".format(*size)
     elif size:
         body["width"], body["height"] = size
-    return _post(config, request.model, "/images/generations", body | {**request.extra})
+    return _post(config, request.model, "/images/generations", body, extra)
 
 
 def parse_images(
@@ -131,27 +133,30 @@ def parse_images(
     """The pictures, or links from which they are still to be fetched, and the tokens where counted."""
     body = _object(config, request.model, response)
     try:
-        pictures = [_picture(item) for item in body.get("data") or body.get("images") or ()]
-    except (KeyError, TypeError, AttributeError, binascii.Error):
+        pictures = [
+            _picture(config, request.model, item) for item in body.get("data") or body.get("images") or ()
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise _failure(config, request.model, "answered with a picture that cannot be read") from None
     if not pictures:
         raise _failure(config, request.model, "answered without a picture")
-    usage = body.get("usage") or {}
-    if not isinstance(usage.get("input_tokens"), int):
+    usage = body.get("usage")
+    if not isinstance(usage, Mapping) or not isinstance(usage.get("input_tokens"), int):
         return pictures, None
     return pictures, Usage(usage["input_tokens"], usage.get("output_tokens") or 0)
 
 
 def build_speech(config: ProviderConfig, request: SpeechRequest) -> HttpRequest:
+    """`request.extra` goes into the body as it is, under what the request itself says."""
     body: dict[str, Any] = {
         "model": request.model,
         "input": request.text,
-        "voice": request.voice or VENDORS[config.provider].voice,
+        "voice": request.voice,
         "response_format": request.format,
         "speed": request.speed,
-        **request.extra,
     }
-    return _post(config, request.model, "/audio/speech", body)
+    extra = {"voice": VENDORS[config.provider].voice, **request.extra}
+    return _post(config, request.model, "/audio/speech", body, extra)
 
 
 def parse_speech(config: ProviderConfig, request: SpeechRequest, response: HttpResponse) -> SpeechResponse:
@@ -171,9 +176,21 @@ def parse_error(config: ProviderConfig, model: str, response: HttpResponse) -> A
     return error_from(config, model, response.status, response.headers, body)
 
 
-def _post(config: ProviderConfig, model: str, path: str, body: Mapping[str, Any]) -> HttpRequest:
+def _post(
+    config: ProviderConfig,
+    model: str,
+    path: str,
+    body: Mapping[str, Any],
+    extra: Mapping[str, Any] = MappingProxyType({}),
+) -> HttpRequest:
+    """`body` wins over `extra` under the vendor's own names too, except where it is None."""
     names = VENDORS[config.provider].renames
-    sent = {names.get(name, name): value for name, value in body.items() if value is not None}
+    sent = {
+        names.get(name, name): value
+        for fields in (extra, body)
+        for name, value in fields.items()
+        if value is not None
+    }
     try:
         data = json.dumps(sent, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
@@ -206,12 +223,16 @@ def _object(config: ProviderConfig, model: str, response: HttpResponse) -> dict[
     return body
 
 
-def _picture(item: Mapping[str, Any]) -> GeneratedImage | ImageLink:
+def _picture(config: ProviderConfig, model: str, item: Mapping[str, Any]) -> GeneratedImage | ImageLink:
     prompt, source = item.get("revised_prompt"), item.get("b64_json") or item["url"]
     if source.startswith(("http://", "https://")):
         return ImageLink(source, prompt)
     data = base64.b64decode("".join((source.partition("base64,")[2] or source).split()), validate=True)
-    return GeneratedImage(data, image_type(data) or "application/octet-stream", prompt)
+    media_type = image_type(data)
+    if media_type is None:
+        message = f"{config.provider} answered with something that is no picture"
+        raise AdapterError(message, provider=config.provider, model=model)
+    return GeneratedImage(data, media_type, prompt)
 
 
 def _failure(config: ProviderConfig, model: str, what: str) -> RetryableError:

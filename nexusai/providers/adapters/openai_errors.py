@@ -20,6 +20,8 @@ from nexusai.providers.errors import (
 
 __all__ = ["error_from", "retry_after"]
 
+_MODEL_SHOWN: Final = 100
+
 _CONTEXT: Final = re.compile(
     r"context_length|(maximum|max) (context|prompt) length|context (window|length)|prompt is too long"
     r"|input is too long|too many tokens|range of input length|reduce the length of",
@@ -57,6 +59,8 @@ def error_from(
     status = status if status >= 300 else _inner_status(code, type, message)
     if status < 400:
         message = f"answered {status}, a redirect: check the base URL"
+    # a name can be as long as a prompt, and some vendors quote it
+    message = message.replace(model, model[:_MODEL_SHOWN]) if len(model) > _MODEL_SHOWN else message
     message = _without_keys(message, config.api_key)[:500] or f"answered {status} and did not say why"
     error = _class_for(status, f"{code} {type}", message)(
         f"{config.provider}: {message}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from nexusai._internal._streaming import ServerSentEvent
@@ -17,7 +17,16 @@ try:
 except ImportError:
     import json  # type: ignore[no-redef]
 
-__all__ = ["FAILED", "ChatStream", "estimated_usage", "finish_reason", "loads", "split_content", "usage_of"]
+__all__ = [
+    "FAILED",
+    "ChatStream",
+    "estimated_usage",
+    "finish_reason",
+    "loads",
+    "split_content",
+    "tool_calls_of",
+    "usage_of",
+]
 
 _FINISH: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
@@ -31,7 +40,8 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
     "safety": "content_filter",
     "sensitive": "content_filter",
 }
-loads: Callable[[bytes | str], Any] = json.loads
+_CALL_LEVELS: Final = 8
+"""A call has two levels, with a vendor's own notes four; far deeper ones orjson could not write again."""
 FAILED: Final = frozenset({"error", "network_error", "insufficient_system_resource"})
 """Finish reasons that say the vendor broke."""
 
@@ -85,7 +95,7 @@ class ChatStream:
         self._usage = usage_of(choice) or self._usage
         delta = choice.get("delta") or {}
         text, thought = split_content(delta)
-        calls, reason = delta.get("tool_calls") or None, choice.get("finish_reason")
+        calls, reason = tool_calls_of(delta), choice.get("finish_reason")
         if not (text or thought or calls or reason):
             return None
         self._text.append(text)
@@ -107,6 +117,14 @@ class ChatStream:
         return RetryableError(f"{provider} {what}", provider=provider, model=self._request.model)
 
 
+def loads(data: bytes | str) -> Any:
+    """Raises `ValueError` for what is no JSON, or is nested beyond reading."""
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def finish_reason(reason: Any) -> FinishReason:
     """A vendor's word in ours; one that nobody knows is a stop."""
     return _FINISH.get(reason.lower(), "stop") if isinstance(reason, str) else "stop"
@@ -121,6 +139,40 @@ def split_content(message: Mapping[str, Any]) -> tuple[str, str | None]:
     text = "".join(part.get("text") or "" for part in content if part.get("type") == "text")
     thoughts = (piece for part in content for piece in part.get("thinking") or ())
     return text, "".join(piece.get("text") or "" for piece in thoughts) or None
+
+
+def tool_calls_of(message: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+    """The calls of a message, or their fragments in a delta. Raises `TypeError` when they are neither."""
+    calls = message.get("tool_calls") or None
+    if calls is None:
+        return None
+    if not isinstance(calls, list) or not all(
+        _is_call(call) and _nests(call, _CALL_LEVELS) for call in calls
+    ):
+        raise TypeError("no list of tool calls")
+    return calls
+
+
+def _is_call(call: Any) -> bool:
+    if not isinstance(call, Mapping):
+        return False
+    function = call.get("function") or {}
+    return (
+        isinstance(call.get("index"), int | None)
+        and isinstance(call.get("id"), str | None)
+        and isinstance(function, Mapping)
+        and isinstance(function.get("name"), str | None)
+        and isinstance(function.get("arguments"), str | None)
+    )
+
+
+def _nests(value: Any, levels: int) -> bool:
+    """Whether the value has no more than that many levels of objects and lists."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if not isinstance(value, list | tuple):
+        return True
+    return levels > 0 and all(_nests(part, levels - 1) for part in value)
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage | None:

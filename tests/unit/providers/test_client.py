@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
@@ -26,6 +27,7 @@ from nexusai.providers import (
     client,
     open_provider,
 )
+from nexusai.providers.adapters import openai_stream
 from nexusai.providers.adapters.local import LocalProvider
 
 HI = ChatRequest("m", [{"role": "user", "content": "hi"}])
@@ -98,6 +100,15 @@ async def test_an_error_answered_to_a_stream_as_json_is_raised(provider: HttpPro
         _ = [chunk async for chunk in provider.stream(HI)]
 
 
+async def test_an_event_nested_beyond_reading_is_an_adapter_error(
+    provider: HttpProvider, httpx_mock: HTTPXMock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(openai_stream, "json", json)  # orjson refuses it as bad JSON; json with another error
+    httpx_mock.add_response(**sse("[" * 100_000), is_reusable=True)
+    with pytest.raises(RetryableError, match="sent a chunk that is not JSON"):
+        _ = [chunk async for chunk in provider.stream(HI)]
+
+
 async def test_an_event_over_the_decoders_limit_is_an_adapter_error(
     provider: HttpProvider, httpx_mock: HTTPXMock, monkeypatch: pytest.MonkeyPatch
 ):
@@ -133,21 +144,20 @@ async def test_pictures_are_fetched_from_links(provider: HttpProvider, httpx_moc
     assert all("authorization" not in request.headers for request in httpx_mock.get_requests(method="GET"))
 
 
-async def test_a_picture_of_a_kind_that_we_do_not_know_is_what_its_server_says(
-    provider: HttpProvider, httpx_mock: HTTPXMock
+@pytest.mark.parametrize("declared", ["text/html", "image/svg+xml", "image/png"])
+async def test_a_link_to_no_known_picture_is_an_error_whatever_its_server_says(
+    provider: HttpProvider, httpx_mock: HTTPXMock, declared: str
 ):
     httpx_mock.add_response(method="POST", json={"data": [{"url": LINK}]})
-    httpx_mock.add_response(
-        method="GET", content=b"<svg/>", headers={"content-type": "image/svg+xml; charset=utf-8"}
-    )
-    [image] = (await provider.generate_images(ImageRequest("dall-e-3", "a cat"))).images
-    assert image.media_type == "image/svg+xml"
+    httpx_mock.add_response(method="GET", content=b"<svg/>", headers={"content-type": declared})
+    with pytest.raises(AdapterError, match="openai answered with something that is no picture") as failure:
+        await provider.generate_images(ImageRequest("dall-e-3", "a cat"))
+    assert not failure.value.retryable
 
 
-async def test_a_link_to_no_picture_is_an_error(provider: HttpProvider, httpx_mock: HTTPXMock):
-    httpx_mock.add_response(method="POST", json={"data": [{"url": LINK}]})
-    httpx_mock.add_response(method="GET", html="<html></html>")
-    with pytest.raises(AdapterError, match="does not lead to one"):
+async def test_data_that_is_no_picture_is_an_error(provider: HttpProvider, httpx_mock: HTTPXMock):
+    httpx_mock.add_response(json={"data": [{"b64_json": "PHN2Zy8+"}]})
+    with pytest.raises(AdapterError, match="openai answered with something that is no picture"):
         await provider.generate_images(ImageRequest("dall-e-3", "a cat"))
 
 

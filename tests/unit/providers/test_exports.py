@@ -39,4 +39,4 @@ def test_answers_are_read_without_orjson_too():
     code = (
         "import sys, json; sys.modules['orjson'] = None; from nexusai.providers.adapters import openai_stream"
     )
-    assert run(f"{code}; print(openai_stream.loads is json.loads)") == "True"
+    assert run(f"{code}; print(openai_stream.json is json, openai_stream.loads('[1]'))") == "True [1]"

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import random
+
 import pytest
+from typing_extensions import override
 
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 
@@ -83,6 +86,49 @@ COUNTED = {
 def test_the_estimate_is_within_ten_percent_of_the_tokenizer(name: str):
     text, tokens = COUNTED[name]
     assert estimate_tokens(text) == pytest.approx(tokens, rel=0.10)
+
+
+LAYOUTS = {
+    "one after another": lambda texts: texts,
+    "in sections": sorted,
+    "shuffled": lambda texts: random.Random(7).sample(texts, len(texts)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_ten_megabytes_are_estimated_within_ten_percent_of_the_full_count(layout: str):
+    texts = [COUNTED[name][0] + "\n\n" for name in ("chinese", "english", "code", "mixed")]
+    times = 10_000_000 // len("".join(texts).encode()) + 1
+    full = times * sum(map(estimate_tokens, texts))
+    assert estimate_tokens("".join(LAYOUTS[layout](texts * times))) == pytest.approx(full, rel=0.10)
+
+
+class Read(str):
+    """A text that counts how many of its characters were taken."""
+
+    taken = 0
+
+    @override
+    def __getitem__(self, key):
+        piece = super().__getitem__(key)
+        self.taken += len(piece)
+        return piece
+
+
+@pytest.mark.parametrize("length", [20_001, 1_000_000])
+def test_no_more_than_twenty_thousand_characters_are_looked_at(length: int):
+    text = Read("word " * (length // 5) + "w" * (length % 5))
+    assert estimate_tokens(text) == pytest.approx(length / 5, rel=0.02)
+    assert text.taken == 20_000
+
+
+def test_what_lies_between_the_samples_is_not_looked_at():
+    text = "字" * 1_000_000
+    assert estimate_tokens(text[:600] + "!" * 10_000 + text[10_600:]) == estimate_tokens(text)
+
+
+def test_a_long_text_is_estimated_to_its_very_end():
+    assert estimate_tokens("a " * 20_000 + "字" * 500) != estimate_tokens("a " * 20_250)
 
 
 def test_nothing_is_no_token():

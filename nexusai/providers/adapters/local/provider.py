@@ -123,4 +123,4 @@ async def _wait(reply: Reply, more: float) -> None:
 def _expect(model: str, kind: str, known: tuple[str, ...]) -> None:
     if model not in known:
         names = " and ".join(f"local/{name}" for name in known)
-        raise ValidationError(f"no {kind} model local/{model} here: there is {names}", provider="local")
+        raise ValidationError(f"no {kind} model local/{model[:100]} here: there is {names}", provider="local")

@@ -156,7 +156,7 @@ class _Gathered:
 def _merge_tool_call(calls: dict[int, dict[str, Any]], fragment: Mapping[str, Any]) -> None:
     """Fragments of one call share an `index`; the name comes once, the arguments in pieces."""
     call = calls.setdefault(
-        fragment.get("index", 0), {"type": "function", "function": {"name": "", "arguments": ""}}
+        fragment.get("index") or 0, {"type": "function", "function": {"name": "", "arguments": ""}}
     )
     if fragment.get("id"):
         call["id"] = fragment["id"]

@@ -307,3 +307,8 @@ def test_importing_it_loads_neither_pillow_nor_ctypes():
         "assert not {'PIL', 'ctypes', 'espeakng_loader', 'httpx', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+async def test_an_unknown_model_is_named_by_its_first_hundred_characters():
+    with pytest.raises(ValidationError, match=rf"local/{'m' * 100} here: there is local/text"):
+        await LocalProvider().chat(ChatRequest("m" * 5000, [{"role": "user", "content": "hi"}]))
