@@ -39,6 +39,13 @@ class Embedded:
         self._lives.push_async_callback(stage.stop)
         return stage
 
+    def break_down(self) -> None:
+        """From now on nothing can be written, nor read."""
+        self._connections[-1].execute("ALTER TABLE tasks RENAME TO elsewhere")
+
+    def repair(self) -> None:
+        self._connections[-1].execute("ALTER TABLE elsewhere RENAME TO tasks")
+
     def fill_disk(self) -> None:
         for connection in self._connections:
             connection.execute("PRAGMA max_page_count = 1")
@@ -501,6 +508,23 @@ async def test_a_task_whose_end_could_not_be_written_comes_back_though_others_ru
 
     assert (await stage.end_of(task)).status == "completed"
     assert stage.started.count(neighbour.id) == 1
+
+
+@pytest.mark.parametrize("timeout", [60, 0.02], ids=["completed", "timed out"])
+async def test_stop_does_not_wait_for_a_database_that_says_no(platform: Embedded, timeout: float):
+    gate = Gate()
+    stage = await platform.begin(gate)
+    await stage.has_started(task := await stage.submit(timeout=timeout))
+    platform.break_down()
+    if timeout == 60:
+        gate.open()
+    await asyncio.sleep(0.05)
+
+    await asyncio.wait_for(stage.stop(), 10)
+    platform.repair()
+
+    stage = await platform.begin(worker="worker_2")
+    assert (await stage.end_of(task)).status == "completed"
 
 
 async def test_while_the_disk_is_full_nothing_is_accepted_and_afterwards_it_is(platform: Embedded):

@@ -34,7 +34,7 @@ REPORT_EVERY: Final = 0.5
 """Seconds between two progress reports of a task that reach the row; its events carry all of them."""
 
 
-LONGEST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 1.0
 """Seconds between two tries to store an end."""
 
 
@@ -44,6 +44,8 @@ class _Slot:
 
     why: Reason | None = None
     task: asyncio.Task[Any] | None = None
+    leaving: bool = False
+    """The platform stops, whatever stopped the task before."""
 
 
 class Runner:
@@ -74,6 +76,8 @@ class Runner:
     def stop(self, task_id: str, why: Reason) -> None:
         """Interrupt the task if it runs here: cancel it, or hand it back on `shutdown`."""
         slot = self._slots.get(task_id)
+        if slot is not None and why == "shutdown":
+            slot.leaving = True
         if slot is not None and slot.why is None:
             slot.why = why
             if slot.task is not None:
@@ -180,7 +184,7 @@ class Runner:
             try:
                 return await self._store.finish(ending)
             except Exception as error:
-                if slot.why == "shutdown":
+                if slot.leaving:
                     raise
                 logger.warning("task %s: its end cannot be stored yet: %s", ending.task_id, error)
             await asyncio.sleep(pause)

@@ -37,9 +37,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def nexusai(home: Path) -> Run:
-    """The command, in this process."""
-    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+def nexusai(home: Path) -> Iterator[Run]:
+    """The command, in this process, whose umask it may change."""
+    umask = os.umask(0o022)
+    yield lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+    os.umask(umask)
 
 
 def failure_of(result: Result) -> str:

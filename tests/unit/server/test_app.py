@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -66,6 +68,52 @@ def test_the_contract_is_published_without_a_key(platform: Served):
 
     assert document["openapi"].startswith("3.1")
     assert "/api/v1/invoke" in document["paths"]
+
+
+@contextmanager
+def without_table(platform: Served, name: str) -> Iterator[None]:
+    with closing(sqlite3.connect(platform.database)) as connection:
+        connection.execute(f"ALTER TABLE {name} RENAME TO elsewhere")
+        try:
+            yield
+        finally:
+            connection.execute(f"ALTER TABLE elsewhere RENAME TO {name}")
+
+
+@pytest.mark.parametrize(
+    ("table", "method", "path"),
+    [
+        ("tasks", "GET", "/tasks"),
+        ("tasks", "GET", "/tasks/task_1"),
+        ("tasks", "POST", "/tasks/task_1/cancel"),
+        ("tasks", "POST", "/invoke"),
+        ("files", "GET", "/files"),
+        ("files", "POST", "/files"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_a_503(
+    platform: Served, client: httpx.Client, table: str, method: str, path: str
+):
+    sent = (
+        {"/invoke": {"json": TEXT}, "/files": {"files": {"file": b"x"}}}.get(path, {})
+        if method == "POST"
+        else {}
+    )
+
+    with without_table(platform, table):
+        answer = client.request(method, path, **sent)
+
+    problem_of(answer, 503, "SERVICE_UNAVAILABLE")
+    assert int(answer.headers["retry-after"]) > 0
+    assert table not in answer.text
+
+
+def test_a_platform_that_takes_no_tasks_is_alive_and_not_ready(platform: Served):
+    with without_table(platform, "tasks"):
+        statuses = [httpx.get(f"{platform.url}/health/{kind}").status_code for kind in ("live", "ready")]
+
+    assert statuses == [200, 503]
+    assert httpx.get(f"{platform.url}/health/ready").status_code == 200
 
 
 # Keys
