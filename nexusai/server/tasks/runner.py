@@ -27,7 +27,7 @@ logger = logging.getLogger("nexusai.server.tasks")
 
 Reason = Literal["cancel", "shutdown", "timeout"]
 
-CLAIMS_AT_ONCE: Final = 8
+CLAIMS_AT_ONCE: Final = 4
 """Under load accepting comes before beginning: at most so many tasks begin with each transaction."""
 
 REPORT_EVERY: Final = 0.5

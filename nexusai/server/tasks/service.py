@@ -53,14 +53,11 @@ class TaskService:
         """
         task = self._new_task(project, request, idempotency_key, request_id)
         if not await self.store.accept(task):
-            return await self._earlier(task)
-        self._follow_from_the_start(task)
+            return await self._earlier(task, request)
+        if request.stream:
+            self.events.open(task.id, 0)
         self.dispatcher.submit(task.id, task.priority, task.not_before)
         return task
-
-    def _follow_from_the_start(self, task: TaskRow) -> None:
-        if StoredRequest.of(task).stream:
-            self.events.open(task.id, 0)
 
     def _new_task(self, project: str, request: InvokeRequest, key: str | None, request_id: str) -> TaskRow:
         kind = self.kinds.get(request.task_type)
@@ -90,13 +87,14 @@ class TaskService:
             created_at=now_ms(),
         )
 
-    async def _earlier(self, task: TaskRow) -> TaskRow:
+    async def _earlier(self, task: TaskRow, request: InvokeRequest) -> TaskRow:
         key = task.idempotency_key or ""
         row = await self.store.find_by_key(task.project, key)
         if row is None or row.created_at < now_ms() - KEY_LIFETIME:
             await self.store.free_keys(now_ms() - KEY_LIFETIME)
             if await self.store.accept(task):
-                self._follow_from_the_start(task)
+                if request.stream:
+                    self.events.open(task.id, 0)
                 self.dispatcher.submit(task.id, task.priority, task.not_before)
                 return task
             row = await self.store.find_by_key(task.project, key)
