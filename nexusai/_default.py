@@ -14,46 +14,59 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from nexusai.client import NexusAIClient
-    from nexusai.types import ClientOptions
+    from nexusai.types import DefaultClientOptions
 
-__all__ = ["DefaultResource", "configure", "default_client"]
+__all__ = ["DefaultResource", "configure", "default_client", "verifier"]
 
 _lock = threading.Lock()
 _options: dict[str, Any] = {}
-_client: NexusAIClient | None = None
+_client: tuple[Any, NexusAIClient] | None = None
+"""What `nexusai.api_key` and `nexusai.base_url` were when it was made, and the client."""
 
 
-def configure(**options: Unpack[ClientOptions]) -> None:
+def configure(**options: Unpack[DefaultClientOptions]) -> None:
     """Set the options of the default client. One that was made before is left to whoever still uses it."""
     global _client, _options
+    known = import_module("nexusai.types").DefaultClientOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise TypeError(f"there is no option {name!r}: the options are {', '.join(known)}")
     with _lock:
         _client, _options = None, dict(options)
 
 
 def default_client() -> NexusAIClient:
-    """The one client of the module-level functions, made with `configure`'s options and `nexusai.api_key`."""
+    """The one client of the module-level functions, made with `configure`'s options and `nexusai.api_key`.
+
+    Another is made when `nexusai.api_key` or `nexusai.base_url` has changed.
+    """
     global _client
-    client = _client
-    if client is None:
-        with _lock:
-            client = _client = _client or _made()
-    return client
-
-
-def _made() -> NexusAIClient:
-    from nexusai.client import NexusAIClient
-
     package = import_module("nexusai")
-    set_there = {name: getattr(package, name) for name in ("api_key", "base_url")}
-    return NexusAIClient(**{**set_there, **_options})
+    now_set = {"api_key": package.api_key, "base_url": package.base_url}
+    made = _client
+    if made is None or made[0] != now_set:
+        with _lock:
+            made = _client
+            if made is None or made[0] != now_set:
+                new = import_module("nexusai.client").NexusAIClient(**{**now_set, **_options})
+                made = _client = (now_set, new)
+    return made[1]
+
+
+def verifier() -> Any:
+    """What verifies webhooks with the configured secret: no key is needed, and no client is made."""
+    secret: str | None = _options.get("webhook_secret")
+    sources = import_module("nexusai._internal._sources")
+    return import_module("nexusai.resources.webhooks").Verifier(sources.read_webhook_secret(secret))
 
 
 class DefaultResource:
     """A resource of the default client, which is made when one of the methods is first called."""
 
-    def __init__(self, name: str, kind: str) -> None:
+    def __init__(self, name: str, kind: str, **owners: Callable[[], Any]) -> None:
         self._name = name
         self._kind = kind
+        self._owners = owners  # of methods that need no client
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("_"):  # what inspects it does not load anything
@@ -61,12 +74,16 @@ class DefaultResource:
         described = getattr(self._resource(), method)
 
         def call(*args: Any, **options: Any) -> Any:
-            return getattr(getattr(default_client(), self._name), method)(*args, **options)
+            owner = self._owners.get(method, self._own)
+            return getattr(owner(), method)(*args, **options)
 
         update_wrapper(call, described)
         call.__name__ = method
         call.__wrapped__ = MethodType(described, self)  # type: ignore[attr-defined]  # a signature without self
         return call
+
+    def _own(self) -> Any:
+        return getattr(default_client(), self._name)
 
     def __dir__(self) -> list[str]:
         return [name for name in dir(self._resource()) if not name.startswith("_")]

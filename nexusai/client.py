@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nexusai._internal._client import AsyncDriver, SyncDriver
 from nexusai._internal._pool import AsyncPool, SyncPool
 from nexusai._internal._sources import read_config
 from nexusai.resources.audio import AsyncAudio, Audio
+from nexusai.resources.batches import AsyncBatches, Batches
+from nexusai.resources.embeddings import AsyncEmbeddings, Embeddings
 from nexusai.resources.files import AsyncFiles, Files
 from nexusai.resources.images import AsyncImages, Images
+from nexusai.resources.keys import AsyncKeys, Keys
+from nexusai.resources.knowledge_bases import AsyncKnowledgeBases, KnowledgeBases
+from nexusai.resources.models import AsyncModels, Models
+from nexusai.resources.moderations import AsyncModerations, Moderations
+from nexusai.resources.sessions import AsyncSessions, Sessions
 from nexusai.resources.tasks import AsyncTasks, Tasks
 from nexusai.resources.text import AsyncText, Text
+from nexusai.resources.usage import AsyncUsageReports, UsageReports
+from nexusai.resources.webhooks import AsyncWebhooks, Webhooks
 
 if TYPE_CHECKING:
     import httpx
@@ -25,7 +34,29 @@ if TYPE_CHECKING:
 __all__ = ["AsyncNexusAIClient", "NexusAIClient"]
 
 
-class NexusAIClient:
+D = TypeVar("D", SyncDriver, AsyncDriver)
+
+
+class _Client(Generic[D]):
+    """What both clients do at once."""
+
+    _driver: D
+    _borrowed = False
+
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
+        """This client with some settings changed, on the same connections; closing it leaves them open."""
+        client = object.__new__(type(self))
+        client._driver = self._driver.changed(options)
+        client._borrowed = True
+        return client
+
+    def __repr__(self) -> str:
+        driver = getattr(self, "_driver", None)  # one whose construction failed has none
+        place = "not made" if driver is None else f"base_url={driver.config.base_url!r}"
+        return f"{type(self).__name__}({place})"
+
+
+class NexusAIClient(_Client[SyncDriver]):
     """A platform, spoken to by one key. Safe to share between threads; its connections are pooled.
 
     What is not given comes from `NEXUS_…` in the environment, from `.env` in the working directory, from the
@@ -44,6 +75,7 @@ class NexusAIClient:
         poll_timeout: float | None = None,
         http_client: httpx.Client | None = None,
         default_headers: Mapping[str, str] | None = None,
+        webhook_secret: str | None = None,
     ) -> None:
         config = read_config(
             api_key=api_key,
@@ -52,9 +84,9 @@ class NexusAIClient:
             max_retries=max_retries,
             poll_interval=poll_interval,
             poll_timeout=poll_timeout,
+            webhook_secret=webhook_secret,
         )
         self._driver = SyncDriver(config, SyncPool(http_client), default_headers)
-        self._borrowed = False
 
     @cached_property
     def text(self) -> Text:
@@ -69,6 +101,22 @@ class NexusAIClient:
         return Audio(self._driver)
 
     @cached_property
+    def embeddings(self) -> Embeddings:
+        return Embeddings(self._driver)
+
+    @cached_property
+    def moderations(self) -> Moderations:
+        return Moderations(self._driver)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self._driver)
+
+    @cached_property
+    def knowledge_bases(self) -> KnowledgeBases:
+        return KnowledgeBases(self._driver)
+
+    @cached_property
     def files(self) -> Files:
         return Files(self._driver)
 
@@ -76,12 +124,25 @@ class NexusAIClient:
     def tasks(self) -> Tasks:
         return Tasks(self._driver)
 
-    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
-        """This client with some settings changed, on the same connections; closing it leaves them open."""
-        client = object.__new__(type(self))
-        client._driver = self._driver.changed(options)
-        client._borrowed = True
-        return client
+    @cached_property
+    def batches(self) -> Batches:
+        return Batches(self._driver)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        return Webhooks(self._driver)
+
+    @cached_property
+    def usage(self) -> UsageReports:
+        return UsageReports(self._driver)
+
+    @cached_property
+    def models(self) -> Models:
+        return Models(self._driver)
+
+    @cached_property
+    def keys(self) -> Keys:
+        return Keys(self._driver)
 
     def close(self) -> None:
         """Close the connections, unless they are another's."""
@@ -99,11 +160,8 @@ class NexusAIClient:
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._driver.config.base_url!r})"
 
-
-class AsyncNexusAIClient:
+class AsyncNexusAIClient(_Client[AsyncDriver]):
     """A platform, spoken to by one key, with `await`.
 
     Connections belong to their event loop: use one `async with` in each (each `asyncio.run`), of this client
@@ -125,6 +183,7 @@ class AsyncNexusAIClient:
         poll_timeout: float | None = None,
         http_client: httpx.AsyncClient | None = None,
         default_headers: Mapping[str, str] | None = None,
+        webhook_secret: str | None = None,
     ) -> None:
         config = read_config(
             api_key=api_key,
@@ -133,9 +192,9 @@ class AsyncNexusAIClient:
             max_retries=max_retries,
             poll_interval=poll_interval,
             poll_timeout=poll_timeout,
+            webhook_secret=webhook_secret,
         )
         self._driver = AsyncDriver(config, AsyncPool(http_client), default_headers)
-        self._borrowed = False
 
     @cached_property
     def text(self) -> AsyncText:
@@ -150,6 +209,22 @@ class AsyncNexusAIClient:
         return AsyncAudio(self._driver)
 
     @cached_property
+    def embeddings(self) -> AsyncEmbeddings:
+        return AsyncEmbeddings(self._driver)
+
+    @cached_property
+    def moderations(self) -> AsyncModerations:
+        return AsyncModerations(self._driver)
+
+    @cached_property
+    def sessions(self) -> AsyncSessions:
+        return AsyncSessions(self._driver)
+
+    @cached_property
+    def knowledge_bases(self) -> AsyncKnowledgeBases:
+        return AsyncKnowledgeBases(self._driver)
+
+    @cached_property
     def files(self) -> AsyncFiles:
         return AsyncFiles(self._driver)
 
@@ -157,12 +232,25 @@ class AsyncNexusAIClient:
     def tasks(self) -> AsyncTasks:
         return AsyncTasks(self._driver)
 
-    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
-        """This client with some settings changed, on the same connections; closing it leaves them open."""
-        client = object.__new__(type(self))
-        client._driver = self._driver.changed(options)
-        client._borrowed = True
-        return client
+    @cached_property
+    def batches(self) -> AsyncBatches:
+        return AsyncBatches(self._driver)
+
+    @cached_property
+    def webhooks(self) -> AsyncWebhooks:
+        return AsyncWebhooks(self._driver)
+
+    @cached_property
+    def usage(self) -> AsyncUsageReports:
+        return AsyncUsageReports(self._driver)
+
+    @cached_property
+    def models(self) -> AsyncModels:
+        return AsyncModels(self._driver)
+
+    @cached_property
+    def keys(self) -> AsyncKeys:
+        return AsyncKeys(self._driver)
 
     async def aclose(self) -> None:
         """Close the running loop's connections, unless they are another's."""
@@ -179,6 +267,3 @@ class AsyncNexusAIClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._driver.config.base_url!r})"

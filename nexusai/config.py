@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,12 +23,15 @@ from nexusai.constants import (
 )
 from nexusai.error import AuthenticationError, ConfigurationError
 
-__all__ = ["Config", "changed", "origin", "resolve"]
+__all__ = ["Config", "changed", "header_fields", "origin", "resolve", "webhook_secret"]
 
 _logger = logging.getLogger("nexusai")
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _PORTS = {"http": 80, "https": 443}
+_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f@?#\\]+")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([!-~]([ \t!-~]*[!-~])?)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Config:
     max_retries: int = DEFAULT_MAX_RETRIES
     poll_interval: float = DEFAULT_POLL_INTERVAL
     poll_timeout: float = DEFAULT_POLL_TIMEOUT
+    webhook_secret: str | None = field(default=None, repr=False)
 
 
 def resolve(
@@ -64,7 +69,15 @@ def resolve(
         max_retries=_count(*given.find("max_retries", DEFAULT_MAX_RETRIES)),
         poll_interval=_seconds(*given.find("poll_interval", DEFAULT_POLL_INTERVAL)),
         poll_timeout=_seconds(*given.find("poll_timeout", DEFAULT_POLL_TIMEOUT)),
+        webhook_secret=_secret(*given.find("webhook_secret", None)),
     )
+
+
+def webhook_secret(
+    arguments: Mapping[str, Any], environ: Mapping[str, str], dotenv: Mapping[str, str | None]
+) -> str | None:
+    """The one setting that is of use without a key."""
+    return _secret(*_Given(arguments, environ, dotenv).find("webhook_secret", None))
 
 
 def changed(config: Config, arguments: Mapping[str, Any]) -> Config:
@@ -80,6 +93,20 @@ def changed(config: Config, arguments: Mapping[str, Any]) -> Config:
     if moved and "api_key" not in given:
         raise ConfigurationError("base_url names another platform: give its api_key with it.")
     return replace(config, **given)
+
+
+def header_fields(given: Any) -> dict[str, str]:
+    """`default_headers`, checked. Raises `ConfigurationError` by name for what no HTTP header can be."""
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f'default_headers is a mapping like {{"X-Team": "search"}}, not {type(given).__name__}'
+        )
+    for name, value in given.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ConfigurationError(f"default_headers has {name!r}, which is no name of a header.")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            raise ConfigurationError(f"default_headers[{name!r}] is no text in ASCII on one line.")
+    return dict(given)
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -106,12 +133,12 @@ class _Given:
 
 
 def _url(place: str, value: Any) -> str:
-    url = str(value).rstrip("/")
+    url = str(value).strip().rstrip("/")
     try:
         scheme, host, _ = origin(url)
     except ValueError:
         scheme = host = ""
-    if scheme not in _PORTS or not host or "@" in urlsplit(url).netloc:
+    if scheme not in _PORTS or not host or not _ADDRESS.fullmatch(url):
         raise ConfigurationError(
             f"{place} is not the address of a platform: it looks like {place}={DEFAULT_BASE_URL}"
         )
@@ -130,7 +157,8 @@ def _seconds(place: str, value: Any) -> float:
 
 def _count(place: str, value: Any) -> int:
     try:
-        count = -1 if isinstance(value, bool) else int(value)
+        whole = not isinstance(value, bool) and (isinstance(value, str) or value == int(value))
+        count = int(value) if whole else -1
     except (TypeError, ValueError, OverflowError):
         count = -1
     if count < 0:
@@ -143,6 +171,8 @@ def _key(value: Any) -> str:
     if not isinstance(value, str):
         raise ConfigurationError(f"api_key is a str, not {type(value).__name__}")
     key = value.strip()
+    if not key:
+        raise AuthenticationError("The API key is empty: it looks like nxs_…")
     if not key.isascii() or not key.isprintable():
         raise ConfigurationError("The API key has characters that no HTTP header can carry: copy it again.")
     for wrong, fact in (
@@ -153,6 +183,12 @@ def _key(value: Any) -> str:
         if wrong:
             _logger.warning("The API key %s: was it copied whole, and nothing else?", fact)
     return key
+
+
+def _secret(place: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{place} is a str like whsec_…, not {type(value).__name__}")
+    return value and value.strip()
 
 
 def _kept_key(credentials: Mapping[str, Any], base_url: str) -> str | None:
@@ -187,4 +223,5 @@ _CHECKS: Mapping[str, Callable[[str, Any], Any]] = {
     "max_retries": _count,
     "poll_interval": _seconds,
     "poll_timeout": _seconds,
+    "webhook_secret": _secret,
 }

@@ -1,6 +1,7 @@
 """Defaults, once."""
 
 DEFAULT_BASE_URL = "http://localhost:8000/api/v1"
+"""The platform that `nexusai serve` starts on this machine."""
 
 DEFAULT_TIMEOUT = 60.0
 """Longest silence in seconds before a request is sent again or given up."""
@@ -21,3 +22,4 @@ MAX_RETRY_AFTER = 60.0
 """A longer `Retry-After` than this many seconds is an error to report, not a pause to make."""
 
 KEY_PREFIX = "nxs_"
+"""How every key begins."""

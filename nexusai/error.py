@@ -2,6 +2,7 @@
 
     NexusAIError
     ├── ConfigurationError            a setting is missing or wrong; nothing was sent
+    ├── WebhookVerificationError      a call that claims to be the platform's is not
     ├── APIError                      the platform, or the way to it, said no
     │   ├── InvalidRequestError       400, `errors` names the fields (alias ValidationError)
     │   ├── AuthenticationError       401, or no key at all
@@ -14,10 +15,11 @@
     │   ├── APIConnectionError        no answer arrived (alias NetworkError)
     │   ├── APITimeoutError           no answer arrived in time
     │   ├── StreamError               a stream broke, or ended before its last event
+    │   ├── ParseError                a text is not what `response_model` asks for; `text` has it
     │   └── TaskError                 the task's own end, `task` holds what is known of it
     │       ├── TaskFailedError
     │       ├── TaskCancelledError
-    │       └── TaskTimeoutError      also an APITimeoutError; the task may still be running
+    │       └── TaskTimeoutError      also an APITimeoutError; the task may still be running: `handle`
 
 No message holds a key or a prompt.
 """
@@ -43,6 +45,7 @@ __all__ = [
     "NetworkError",
     "NexusAIError",
     "NotFoundError",
+    "ParseError",
     "PayloadTooLargeError",
     "PermissionError",
     "RateLimitError",
@@ -53,6 +56,7 @@ __all__ = [
     "TaskFailedError",
     "TaskTimeoutError",
     "ValidationError",
+    "WebhookVerificationError",
     "class_for_status",
 ]
 
@@ -93,6 +97,10 @@ class NexusAIError(Exception):
 
 class ConfigurationError(NexusAIError):
     """A setting is missing or wrong; the message names it and the fix."""
+
+
+class WebhookVerificationError(NexusAIError):
+    """A call that claims to be the platform's is not, or is too old: do not act on it."""
 
 
 class APIError(NexusAIError):
@@ -176,6 +184,14 @@ class StreamError(APIError):
     """A stream broke, or ended before its last event."""
 
 
+class ParseError(APIError):
+    """A text is not what `response_model` asks for: `errors` lists the fields, `text` is what was written."""
+
+    def __init__(self, message: str, *, text: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.text = text
+
+
 class TaskError(APIError):
     """A task ended without a result; `task` is what was last known of it."""
 
@@ -193,7 +209,12 @@ class TaskCancelledError(TaskError):
 
 
 class TaskTimeoutError(TaskError, APITimeoutError):
-    """The wait is over, the task is not: it may still finish."""
+    """The wait is over, the task is not: `error.handle.wait()` waits again, if it was not cancelled.
+
+    `handle` is a `TaskHandle` of the client that waited (an `AsyncTaskHandle` of the async one).
+    """
+
+    handle: Any = None
 
 
 NetworkError = APIConnectionError

@@ -43,12 +43,12 @@ class Platform:
 
     def __init__(self, environ: Mapping[str, str] | None = None, *, data_dir: Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="nexusai-", ignore_cleanup_errors=True)
-        self.home = Path(self._folder.name)
-        self.data_dir = data_dir or self.home / "data"
-        self.api_key = f"nxs_{secrets.token_urlsafe(32)}"
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.base_url = f"{self.url}/api/v1"
+        self.home: Path = Path(self._folder.name)
+        self.data_dir: Path = data_dir or self.home / "data"
+        self.api_key: str = f"nxs_{secrets.token_urlsafe(32)}"
+        self.port: int = _free_port()
+        self.url: str = f"http://127.0.0.1:{self.port}"
+        self.base_url: str = f"{self.url}/api/v1"
         self._environ = dict(environ or {})
         self._process: subprocess.Popen[str] | None = None
         self.log: list[str] = []

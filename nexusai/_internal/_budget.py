@@ -32,6 +32,12 @@ class Budget:
         self.seconds: float = math.inf if seconds is None else seconds_of(seconds)
         self._begun = time.monotonic()
         self._slept = 0.0
+        self.renewed: bool = False
+
+    @classmethod
+    def of(cls, timeout: float | Budget | None) -> Budget:
+        """A new one of so many seconds, or the one that is given."""
+        return timeout if isinstance(timeout, Budget) else cls(timeout)
 
     @property
     def left(self) -> float:
@@ -50,6 +56,11 @@ class Budget:
         pause = min(seconds, self.demand())
         self._slept += pause
         return pause
+
+    def renew(self, seconds: float) -> None:
+        """Leave so many seconds, whatever was left: for what is done once a run is cut short."""
+        self.seconds, self._begun, self._slept = seconds, time.monotonic(), 0.0
+        self.renewed = True
 
     def end(self) -> None:
         """Leave nothing: whoever runs on this budget stops at the next step."""

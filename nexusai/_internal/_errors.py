@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+from pydantic_core import from_json
 
 from nexusai._internal._flow import Call
 from nexusai.constants import MAX_RETRY_AFTER
 from nexusai.error import CODES, APIError, class_for_status
 
-__all__ = ["error_of", "retry_after"]
+__all__ = ["error_of", "retry_after", "seconds"]
 
 _PASSING = {408, 429}
 _FOR_GOOD = {501, 505}
@@ -23,14 +24,15 @@ def error_of(call: Call, status: int, headers: Mapping[str, str], content: bytes
     body = _json(content)
     problem = _problem(body)
     code = problem.get("error_code") or problem.get("code")
-    pause = _number(problem.get("retry_after"))
+    request_id = problem.get("request_id")
+    pause = seconds(problem.get("retry_after"))
     if pause is None:
         pause = retry_after(headers, now)
     return class_for_status(status)(
         _message(call, status, headers, problem, pause),
         status_code=status,
         error_code=code if isinstance(code, str) else None,
-        request_id=problem.get("request_id") or headers.get("x-request-id"),
+        request_id=request_id if _is_text(request_id) else headers.get("x-request-id"),
         response_body=content.decode("utf-8", "replace")[:_TEXT_KEPT] if body is None else body,
         retryable=_may_pass(status, code),
         retry_after=pause,
@@ -44,16 +46,17 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     value = headers.get("retry-after")
     if value is None:
         return None
-    seconds = _number(value)
-    if seconds is None:
+    pause = seconds(value)
+    if pause is None:
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except ValueError:
+            pause = parsedate_to_datetime(value).timestamp() - now
+        except (ValueError, OverflowError):
             return None
-    return max(seconds, 0.0)
+    return max(pause, 0.0)
 
 
-def _number(value: Any) -> float | None:
+def seconds(value: Any) -> float | None:
+    """A number of seconds, from 0 on; None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -63,7 +66,7 @@ def _number(value: Any) -> float | None:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return from_json(content)
     except ValueError:
         return None
 

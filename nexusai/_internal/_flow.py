@@ -1,17 +1,18 @@
 """Flows: what a call does, step by step, without doing any of it.
 
-A flow is a generator that yields `Call` (and is sent a `Reply`, or thrown an `APIError`), `Sleep` and `Emit`,
-and returns its result. A driver runs it; the flow touches no clock, socket or thread. When the time of the
-whole run is over, the driver throws `OutOfTime` at whatever the flow was waiting for.
+A flow is a generator that yields `Call` (and is sent a `Reply`, or thrown an `APIError`), `Sleep`, `Emit`
+and `Grace`, and returns its result. A driver runs it; the flow touches no clock, socket or thread. When the
+time of the whole run is over, the driver throws `OutOfTime` at whatever the flow was waiting for.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from nexusai.error import APIError, InvalidRequestError
@@ -19,12 +20,30 @@ from nexusai.error import APIError, InvalidRequestError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["Call", "Emit", "Flow", "OutOfTime", "Reply", "Sleep", "Upload", "at", "create", "fetch"]
+__all__ = [
+    "EVENT_STREAM",
+    "Call",
+    "Emit",
+    "Flow",
+    "Grace",
+    "OutOfTime",
+    "Reply",
+    "Sleep",
+    "Upload",
+    "ask",
+    "at",
+    "create",
+    "fetch",
+    "given",
+    "unlike",
+]
 
 T = TypeVar("T")
 M = TypeVar("M", bound="BaseModel")
 
-_ID = re.compile("[A-Za-z0-9_-]+")
+EVENT_STREAM = "text/event-stream"
+
+_ID = re.compile("[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +53,16 @@ class Upload:
     name: str
     content: bytes | Path | BinaryIO = field(repr=False)
     content_type: str | None = None
+    on_progress: Callable[[int, int | None], object] | None = None
+    """Is told the bytes sent and the bytes there are; None for these where it cannot be known before."""
 
     @property
     def rewindable(self) -> bool:
         """Whether it can be sent a second time."""
-        return isinstance(self.content, (bytes, Path)) or self.content.seekable()
+        if isinstance(self.content, (bytes, Path)):
+            return True
+        seekable = getattr(self.content, "seekable", None)  # Python 3.10's SpooledTemporaryFile has none
+        return hasattr(self.content, "seek") if seekable is None else bool(seekable())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +84,11 @@ class Call:
     retry: bool = True
 
     @property
+    def name(self) -> str:
+        """What messages call it: method and path, without a query, which may be a signature."""
+        return f"{self.method} {urlsplit(self.path).path}"
+
+    @property
     def idempotency_key(self) -> str | None:
         return self.headers.get("Idempotency-Key")
 
@@ -79,13 +108,16 @@ class Reply:
         try:
             return model.model_validate_json(self.content)
         except ValueError:  # pydantic's ValidationError; its text would show the body
-            kind = self.headers.get("content-type", "no content type")
-            raise APIError(
-                f"The answer is not the {model.__name__} that the contract promises ({kind}); "
-                "is the base URL the platform's?",
-                status_code=self.status,
-                request_id=self.headers.get("x-request-id"),
-            ) from None
+            raise unlike(model.__name__, self.status, self.headers) from None
+
+    def parse_list(self, model: type[M]) -> list[M]:
+        """The body as an array of them. Raises `APIError` when it is something else."""
+        from pydantic import TypeAdapter
+
+        try:
+            return TypeAdapter(list[model]).validate_json(self.content)  # type: ignore[valid-type]
+        except ValueError:
+            raise unlike(f"list of {model.__name__}", self.status, self.headers) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +129,16 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Something to tell before the flow is over; for flows under `run_all`."""
+    """Something to tell before the flow is over, to whoever listens to the run."""
 
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Grace:
+    """The run is cut short: from here on it has so many seconds, whatever was left, to clean up."""
+
+    seconds: float
 
 
 class OutOfTime(Exception):
@@ -110,12 +149,34 @@ class OutOfTime(Exception):
         self.waited = waited
 
 
-Flow: TypeAlias = Generator[Call | Sleep | Emit, Any, T]
+Flow: TypeAlias = Generator[Call | Sleep | Emit | Grace, Any, T]
+
+
+def unlike(promised: str, status: int, headers: Mapping[str, str]) -> APIError:
+    """The error for a good answer that is something else than was promised: a proxy's page, for example."""
+    kind = headers.get("content-type", "no content type")
+    return APIError(
+        f"The answer is not the {promised} that the contract promises ({kind}); "
+        "is the base URL the platform's?",
+        status_code=status,
+        request_id=headers.get("x-request-id"),
+    )
+
+
+def ask(call: Call, model: type[M]) -> Flow[M]:
+    """What a call is answered with, as a `model`."""
+    reply: Reply = yield call
+    return reply.parse(model)
 
 
 def create(path: str, *, headers: Mapping[str, str] | None = None, **parts: Any) -> Call:
-    """A POST that makes something: its idempotency key is fixed here, before the first attempt."""
-    return Call("POST", path, headers={**(headers or {}), "Idempotency-Key": str(uuid4())}, **parts)
+    """A POST that makes something: its idempotency key, a new one if `headers` has none, is fixed here."""
+    return Call("POST", path, headers={"Idempotency-Key": str(uuid4()), **(headers or {})}, **parts)
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that are not None; `from_` is `from`, which Python keeps for itself."""
+    return {name.rstrip("_"): value for name, value in fields.items() if value is not None}
 
 
 def at(*parts: str) -> str:
@@ -127,7 +188,7 @@ def at(*parts: str) -> str:
             raise InvalidRequestError(f"The id for /{parts[0]} is empty.")
         if not _ID.fullmatch(part):
             raise InvalidRequestError(
-                f"{part[:60]!r} is no id for /{parts[0]}: an id has letters, digits, - and _ alone."
+                f"{part[:60]!r} is no id for /{parts[0]}: an id has at most 200 letters, digits, - and _."
             )
     return "/" + "/".join(parts)
 

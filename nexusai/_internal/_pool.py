@@ -13,6 +13,10 @@ from functools import cache
 from typing import Any, Generic, TypeVar
 
 import httpx
+from typing_extensions import override
+
+from nexusai._internal._network import keep_deadlines
+from nexusai.error import ConfigurationError
 
 __all__ = ["AsyncPool", "SyncPool"]
 
@@ -32,6 +36,36 @@ def _ssl_context() -> ssl.SSLContext:
 def _options() -> dict[str, Any]:
     """A proxy from the environment is used, but never for a platform on this very machine."""
     return {"limits": _LIMITS, "verify": _ssl_context(), "mounts": dict.fromkeys(_LOOPBACK)}
+
+
+class _Client(httpx.Client):
+    """Adds nothing to a request: no cookie that one key was given goes with another's, and it costs less."""
+
+    def __init__(self) -> None:
+        super().__init__(**_options())
+        keep_deadlines(self)
+
+    @override
+    def build_request(self, method: str, url: httpx.URL | str, **parts: Any) -> httpx.Request:
+        return httpx.Request(method, url, **parts)
+
+
+class _AsyncClient(httpx.AsyncClient):
+    """Adds nothing to a request, like the other."""
+
+    def __init__(self) -> None:
+        super().__init__(**_options())
+        keep_deadlines(self)
+
+    @override
+    def build_request(self, method: str, url: httpx.URL | str, **parts: Any) -> httpx.Request:
+        return httpx.Request(method, url, **parts)
+
+
+def _checked(given: C | None, kind: type[C]) -> C | None:
+    if not isinstance(given, (kind, type(None))):
+        raise ConfigurationError(f"http_client is an httpx.{kind.__name__} here, not {type(given).__name__}")
+    return given
 
 
 class _Shares(Generic[C]):
@@ -68,7 +102,7 @@ class SyncPool:
     """
 
     def __init__(self, given: httpx.Client | None = None) -> None:
-        self._given = given
+        self._given = _checked(given, httpx.Client)
         self._closed = False
         self._open()
 
@@ -88,11 +122,11 @@ class SyncPool:
 
     def _open(self) -> None:
         self._pid = os.getpid()
-        self._shares = _Shares(lambda: httpx.Client(**_options()))
+        self._shares = _Shares(_Client)
         weakref.finalize(self, _close, self._shares, self._pid)
 
 
-def _close(shares: _Shares[httpx.Client], pid: int) -> None:
+def _close(shares: _Shares[_Client], pid: int) -> None:
     if pid == os.getpid():
         for client in shares.clients:
             client.close()
@@ -106,8 +140,8 @@ class AsyncPool:
     """
 
     def __init__(self, given: httpx.AsyncClient | None = None) -> None:
-        self._given = given
-        self._shares: dict[asyncio.AbstractEventLoop, _Shares[httpx.AsyncClient]] = {}
+        self._given = _checked(given, httpx.AsyncClient)
+        self._shares: dict[asyncio.AbstractEventLoop, _Shares[_AsyncClient]] = {}
 
     def lease(self) -> AbstractContextManager[httpx.AsyncClient]:
         """A client for one request, until its answer is read."""
@@ -122,7 +156,7 @@ class AsyncPool:
         for client in shares.clients if shares else ():
             await client.aclose()
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> _Shares[httpx.AsyncClient]:
+    def _open(self, loop: asyncio.AbstractEventLoop) -> _Shares[_AsyncClient]:
         self._shares = {other: kept for other, kept in self._shares.items() if not other.is_closed()}
-        shares = self._shares[loop] = _Shares(lambda: httpx.AsyncClient(**_options()))
+        shares = self._shares[loop] = _Shares(_AsyncClient)
         return shares

@@ -6,6 +6,8 @@ import random
 from typing import TYPE_CHECKING
 
 from nexusai._internal._budget import Budget
+from nexusai._internal._flow import Call
+from nexusai._internal._logging import log_retry
 from nexusai.constants import MAX_RETRY_AFTER
 from nexusai.error import APIError
 
@@ -41,9 +43,14 @@ def _may_pass(error: APIError) -> bool:
 
 
 class Retries:
-    """The answers to tenacity's questions, after a first attempt that tenacity did not see."""
+    """The answers to tenacity's questions, after a first attempt that tenacity did not see.
 
-    def __init__(self, first: APIError, most: int, budget: Budget) -> None:
+    `attempt` is the number of the one that is made next, or now.
+    """
+
+    def __init__(self, call: Call, first: APIError, most: int, budget: Budget) -> None:
+        self.attempt: int = 1
+        self._call = call
         self._first: APIError | None = first
         self._most = most
         self._budget = budget
@@ -66,8 +73,12 @@ class Retries:
             left=self._budget.left,
             chance=random.random(),
         )
-        self._pause = pause or 0.0
-        return pause is not None
+        if pause is None:
+            return False
+        self.attempt = state.attempt_number + 1
+        self._pause = pause
+        log_retry(self._call, error, pause, self.attempt)
+        return True
 
     def wait(self, _state: RetryCallState) -> float:
         return self._pause

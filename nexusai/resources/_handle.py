@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from typing_extensions import Self
 
+from nexusai._internal._budget import seconds_of
 from nexusai._internal._client import AsyncDriver, SyncDriver
+from nexusai._internal._flow import Flow
 from nexusai._internal._poller import TaskPoller
-from nexusai.error import ConfigurationError, TaskError
+from nexusai._internal._stream import AsyncTaskEventStream, TaskEventStream
+from nexusai._internal._task_events import TaskEventState
+from nexusai._internal._wait import Wait
+from nexusai.config import Config
+from nexusai.error import ConfigurationError, InvalidRequestError, TaskError, TaskTimeoutError
 from nexusai.models import Task, result_of
 
-__all__ = ["AnyHandle", "AsyncTaskHandle", "TaskHandle", "task_of"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from nexusai.types import WatchOptions
+
+__all__ = ["AnyHandle", "AsyncTaskHandle", "TaskHandle", "attend", "attend_async", "task_of"]
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class AnyHandle(Generic[R]):
@@ -34,17 +46,23 @@ class AnyHandle(Generic[R]):
 
     @property
     def status(self) -> str:
-        """As it was when last looked at: by `refresh`, `wait` or `cancel`."""
+        """As it was when last heard of: by `refresh`, `wait`, `events` or `cancel`."""
         return self.task.status
 
     @property
     def progress(self) -> float:
-        """0 to 100, as it was when last looked at."""
+        """0 to 100, as it was when last heard of."""
         return self.task.progress or 0
 
     def _seen(self, task: Task) -> Self:
         self._task = task
         return self
+
+    def _follow(self, config: Config, timeout: float | None) -> TaskEventState:
+        """The state of a stream of events, which keeps a copy of the task up to date: ours from now on."""
+        idle = config.poll_timeout if timeout is None else seconds_of(timeout)
+        self._seen(self.task.model_copy())
+        return TaskEventState(self.task, retries=config.max_retries, idle=idle)
 
     def to_dict(self) -> dict[str, Any]:
         """What `tasks.attach` needs, here or anywhere; fit for JSON."""
@@ -64,20 +82,29 @@ class TaskHandle(AnyHandle[R]):
         super().__init__(task)
         self._driver: SyncDriver | None = driver
 
-    def wait(self, timeout: float | None = None) -> R:
+    def wait(self, timeout: float | None = None, **options: Unpack[WatchOptions]) -> R:
         """The result in its own type, once the task is completed.
 
         Waits `timeout` seconds (the client's `poll_timeout` by default). Raises `TaskFailedError`,
         `TaskCancelledError`, `TaskTimeoutError`.
         """
         driver = _attached(self._driver)
-        limit = driver.config.poll_timeout if timeout is None else timeout
         try:
-            self._seen(driver.run(TaskPoller(driver.config.poll_interval).wait(self.task), limit))
+            self._seen(attend(driver, lambda poller: poller.wait(self.task), timeout, **options))
         except TaskError as error:
             self._seen(error.task)
+            if isinstance(error, TaskTimeoutError):
+                error.handle = self
             raise
         return cast(R, result_of(self.task, driver.fetch))
+
+    def events(self, timeout: float | None = None) -> TaskEventStream:
+        """What happens to the task, as it happens; the iteration ends with the task, failed or not.
+
+        `timeout` is the longest silence in seconds (the client's `poll_timeout` by default).
+        """
+        driver = _attached(self._driver)
+        return TaskEventStream(driver, self._follow(driver.config, timeout), self._seen)
 
     def refresh(self) -> Self:
         """Look at the task now."""
@@ -95,20 +122,29 @@ class AsyncTaskHandle(AnyHandle[R]):
         super().__init__(task)
         self._driver: AsyncDriver | None = driver
 
-    async def wait(self, timeout: float | None = None) -> R:
+    async def wait(self, timeout: float | None = None, **options: Unpack[WatchOptions]) -> R:
         """The result in its own type, once the task is completed.
 
         Waits `timeout` seconds (the client's `poll_timeout` by default). Raises `TaskFailedError`,
         `TaskCancelledError`, `TaskTimeoutError`.
         """
         driver = _attached(self._driver)
-        limit = driver.config.poll_timeout if timeout is None else timeout
         try:
-            self._seen(await driver.run(TaskPoller(driver.config.poll_interval).wait(self.task), limit))
+            self._seen(await attend_async(driver, lambda poller: poller.wait(self.task), timeout, **options))
         except TaskError as error:
             self._seen(error.task)
+            if isinstance(error, TaskTimeoutError):
+                error.handle = self
             raise
         return cast(R, result_of(self.task, driver.fetch, asynchronous=True))
+
+    def events(self, timeout: float | None = None) -> AsyncTaskEventStream:
+        """What happens to the task, as it happens; the iteration ends with the task, failed or not.
+
+        `timeout` is the longest silence in seconds (the client's `poll_timeout` by default).
+        """
+        driver = _attached(self._driver)
+        return AsyncTaskEventStream(driver, self._follow(driver.config, timeout), self._seen)
 
     async def refresh(self) -> Self:
         """Look at the task now."""
@@ -117,6 +153,44 @@ class AsyncTaskHandle(AnyHandle[R]):
     async def cancel(self) -> Self:
         """Ask for it to be cancelled. Raises `ConflictError` when it is final already."""
         return self._seen(await _attached(self._driver).run(TaskPoller().cancel(self.task)))
+
+
+def attend(
+    driver: SyncDriver,
+    work: Callable[[TaskPoller], Flow[T]],
+    timeout: float | None = None,
+    **options: Unpack[WatchOptions],
+) -> T:
+    """What a flow of waiting returns; `work` makes it of the poller that the options are for.
+
+    `timeout` is in seconds, the client's `poll_timeout` by default. A `TaskTimeoutError` gets its handle.
+    """
+    wait = Wait.of(driver.config, timeout, **options)
+    try:
+        with wait.hearing() as hear:
+            return driver.run(work(wait.poller), wait.timeout, hear)
+    except TaskTimeoutError as late:
+        late.handle = TaskHandle(late.task, driver)
+        raise
+
+
+async def attend_async(
+    driver: AsyncDriver,
+    work: Callable[[TaskPoller], Flow[T]],
+    timeout: float | None = None,
+    **options: Unpack[WatchOptions],
+) -> T:
+    """What a flow of waiting returns; `work` makes it of the poller that the options are for.
+
+    `timeout` is in seconds, the client's `poll_timeout` by default. A `TaskTimeoutError` gets its handle.
+    """
+    wait = Wait.of(driver.config, timeout, awaited=True, **options)
+    try:
+        with wait.hearing() as hear:
+            return await driver.run(work(wait.poller), wait.timeout, hear)
+    except TaskTimeoutError as late:
+        late.handle = AsyncTaskHandle(late.task, driver)
+        raise
 
 
 def task_of(given: str | Mapping[str, Any] | Task | AnyHandle[Any]) -> Task:
@@ -128,7 +202,10 @@ def task_of(given: str | Mapping[str, Any] | Task | AnyHandle[Any]) -> Task:
     if isinstance(given, str):
         return Task(task_id=given)
     if isinstance(given, Mapping):
-        return Task.model_validate(given)
+        try:
+            return Task.model_validate(given)
+        except ValueError:
+            raise InvalidRequestError("This is no handle's dict: that has at least a task_id.") from None
     raise TypeError(f"a task is its id, a Task, a handle or a handle's dict, not {type(given).__name__}")
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from nexusai._internal._flow import Call, Flow, Reply, at
-from nexusai._internal._invoke import invoke_body
+from nexusai._internal._dates import moment
+from nexusai._internal._flow import Call, Flow, ask, at
+from nexusai._internal._invoke import invoke_body, listed, mapping
 from nexusai._internal._poller import TaskPoller
-from nexusai.error import TaskError
+from nexusai._internal._several import run_all, run_all_async
+from nexusai._internal._wait import apart
+from nexusai.error import TaskError, TaskTimeoutError
 from nexusai.models import Task, TaskPage
 from nexusai.resources._handle import AnyHandle, AsyncTaskHandle, TaskHandle, task_of
-from nexusai.resources._resource import AsyncResource, SyncResource
+from nexusai.resources._resource import AsyncResource, SyncResource, by_cursor
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from nexusai.types import InvokeOptions
+    from nexusai.types import InvokeOptions, WatchOptions
 
 __all__ = ["AsyncTasks", "Tasks"]
 
@@ -35,20 +38,18 @@ def _list(
     limit: int | None,
     cursor: str | None,
 ) -> Flow[TaskPage]:
-    if isinstance(created_after, datetime):
-        created_after = created_after.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     wanted = {
         "status": status,
         "task_type": task_type,
-        "created_after": created_after,
+        "created_after": moment(created_after),
         "limit": limit,
         "cursor": cursor,
-        **{f"metadata[{name}]": value for name, value in (metadata or {}).items()},
+        **{f"metadata[{name}]": value for name, value in mapping("metadata", metadata or {}).items()},
     }
-    reply: Reply = yield Call(
-        "GET", "/tasks", params={name: value for name, value in wanted.items() if value is not None}
+    return ask(
+        Call("GET", "/tasks", params={name: value for name, value in wanted.items() if value is not None}),
+        TaskPage,
     )
-    return reply.parse(TaskPage)
 
 
 def _delete(task_id: str) -> Flow[None]:
@@ -73,7 +74,8 @@ class Tasks(SyncResource):
         **options: Unpack[InvokeOptions],
     ) -> TaskHandle[Any]:
         """Hand in a task of any type, with the contract's `input`; other options become its `config`."""
-        return self._submit(invoke_body(task_type, input, options), timeout)
+        call, config = apart(options, waits=False)
+        return self._submit(invoke_body(task_type, input, config), timeout, **call)
 
     def attach(self, task: AnyTask) -> TaskHandle[Any]:
         """A handle on a task that was submitted here or elsewhere. Nothing is sent."""
@@ -96,12 +98,27 @@ class Tasks(SyncResource):
         """A page of tasks, newest first; `page.next_cursor` goes into `cursor` for the next."""
         return self._driver.run(_list(status, task_type, created_after, metadata, limit, cursor))
 
-    def wait(self, task: AnyTask, timeout: float | None = None) -> Task:
+    def iter(
+        self,
+        *,
+        status: str | None = None,
+        task_type: str | None = None,
+        created_after: datetime | str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> Generator[Task, None, None]:
+        """All tasks, newest first, page after page of `limit` tasks as they are wanted."""
+        return self._iterate(
+            lambda cursor: by_cursor(_list(status, task_type, created_after, metadata, limit, cursor))
+        )
+
+    def wait(self, task: AnyTask, timeout: float | None = None, **options: Unpack[WatchOptions]) -> Task:
         """The task once it is completed. Waits `timeout` seconds (the client's `poll_timeout` by default).
 
         Raises `TaskFailedError`, `TaskCancelledError`, `TaskTimeoutError`.
         """
-        return self._wait(self._poller.wait(task_of(task)), timeout)
+        known = task_of(task)
+        return self._attend(lambda poller: poller.wait(known), timeout, **options)
 
     def cancel(self, task_id: str) -> Task:
         """Ask for a task to be cancelled. Raises `ConflictError` when it is final already."""
@@ -118,12 +135,16 @@ class Tasks(SyncResource):
 
         Raises `TaskTimeoutError` when not all are within `timeout` seconds (the client's `poll_timeout`).
         """
-        handles = {handle.id: handle for handle in map(self._handle, tasks)}
+        handles = {handle.id: handle for handle in map(self._handle, listed("tasks", tasks))}
         limit = self._driver.config.poll_timeout if timeout is None else timeout
         flows = _watch(self._poller, [handle.task for handle in handles.values()])
-        with closing(self._driver.run_all(flows, limit)) as finished:
-            for task in finished:
-                yield handles[task.task_id]._seen(task)
+        try:
+            with closing(run_all(self._driver, flows, limit)) as finished:
+                for task in finished:
+                    yield handles[task.task_id]._seen(task)
+        except TaskTimeoutError as late:
+            late.handle = handles[late.task.task_id]._seen(late.task)
+            raise
 
     def wait_all(
         self, tasks: Iterable[AnyTask], *, timeout: float | None = None, return_exceptions: bool = False
@@ -132,7 +153,7 @@ class Tasks(SyncResource):
 
         A task without a result raises its error, or gives it as its result with `return_exceptions`.
         """
-        handles = [self._handle(task) for task in tasks]
+        handles = [self._handle(task) for task in listed("tasks", tasks)]
         for _ in self.as_completed(handles, timeout=timeout):
             pass
         return [self._outcome(handle, return_exceptions) for handle in handles]
@@ -161,7 +182,8 @@ class AsyncTasks(AsyncResource):
         **options: Unpack[InvokeOptions],
     ) -> AsyncTaskHandle[Any]:
         """Hand in a task of any type, with the contract's `input`; other options become its `config`."""
-        return await self._submit(invoke_body(task_type, input, options), timeout)
+        call, config = apart(options, waits=False)
+        return await self._submit(invoke_body(task_type, input, config), timeout, **call)
 
     def attach(self, task: AnyTask) -> AsyncTaskHandle[Any]:
         """A handle on a task that was submitted here or elsewhere. Nothing is sent."""
@@ -184,12 +206,29 @@ class AsyncTasks(AsyncResource):
         """A page of tasks, newest first; `page.next_cursor` goes into `cursor` for the next."""
         return await self._driver.run(_list(status, task_type, created_after, metadata, limit, cursor))
 
-    async def wait(self, task: AnyTask, timeout: float | None = None) -> Task:
+    def iter(
+        self,
+        *,
+        status: str | None = None,
+        task_type: str | None = None,
+        created_after: datetime | str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Task, None]:
+        """All tasks, newest first, page after page of `limit` tasks as they are wanted."""
+        return self._iterate(
+            lambda cursor: by_cursor(_list(status, task_type, created_after, metadata, limit, cursor))
+        )
+
+    async def wait(
+        self, task: AnyTask, timeout: float | None = None, **options: Unpack[WatchOptions]
+    ) -> Task:
         """The task once it is completed. Waits `timeout` seconds (the client's `poll_timeout` by default).
 
         Raises `TaskFailedError`, `TaskCancelledError`, `TaskTimeoutError`.
         """
-        return await self._wait(self._poller.wait(task_of(task)), timeout)
+        known = task_of(task)
+        return await self._attend(lambda poller: poller.wait(known), timeout, **options)
 
     async def cancel(self, task_id: str) -> Task:
         """Ask for a task to be cancelled. Raises `ConflictError` when it is final already."""
@@ -206,12 +245,16 @@ class AsyncTasks(AsyncResource):
 
         Raises `TaskTimeoutError` when not all are within `timeout` seconds (the client's `poll_timeout`).
         """
-        handles = {handle.id: handle for handle in map(self._handle, tasks)}
+        handles = {handle.id: handle for handle in map(self._handle, listed("tasks", tasks))}
         limit = self._driver.config.poll_timeout if timeout is None else timeout
         flows = _watch(self._poller, [handle.task for handle in handles.values()])
-        async with aclosing(self._driver.run_all(flows, limit)) as finished:
-            async for task in finished:
-                yield handles[task.task_id]._seen(task)
+        try:
+            async with aclosing(run_all_async(self._driver, flows, limit)) as finished:
+                async for task in finished:
+                    yield handles[task.task_id]._seen(task)
+        except TaskTimeoutError as late:
+            late.handle = handles[late.task.task_id]._seen(late.task)
+            raise
 
     async def wait_all(
         self, tasks: Iterable[AnyTask], *, timeout: float | None = None, return_exceptions: bool = False
@@ -220,7 +263,7 @@ class AsyncTasks(AsyncResource):
 
         A task without a result raises its error, or gives it as its result with `return_exceptions`.
         """
-        handles = [self._handle(task) for task in tasks]
+        handles = [self._handle(task) for task in listed("tasks", tasks)]
         async for _ in self.as_completed(handles, timeout=timeout):
             pass
         return [await self._outcome(handle, return_exceptions) for handle in handles]

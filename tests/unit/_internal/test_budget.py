@@ -72,6 +72,18 @@ def test_an_ended_budget_has_nothing_left():
     assert budget.left == 0
 
 
+def test_a_renewed_budget_has_so_much_left_however_much_it_was():
+    with freeze_time("2025-01-01") as clock:
+        spent, unlimited = Budget(3), Budget()
+        clock.tick(5)
+        for budget in (spent, unlimited):
+            assert not budget.renewed
+            budget.renew(2)
+            assert (budget.renewed, budget.left) == (True, 2)
+        spent.sleep(1.5)
+        assert spent.left == 0.5
+
+
 @pytest.mark.parametrize("timeout", [0, -1, 0.0, math.nan])
 def test_no_time_is_refused_by_name(timeout: float):
     with pytest.raises(InvalidRequestError, match=r"timeout=.* is not above 0"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nexusai._internal._flow import Call, Reply, Upload, at, create, fetch
+from nexusai._internal._flow import Call, Reply, Upload, at, create, fetch, given
 from nexusai.error import APIError, InvalidRequestError
 from nexusai.models import Task
 
@@ -87,3 +87,28 @@ def test_a_pipe_can_be_sent_once():
     read, write = os.pipe()
     with open(read, "rb") as pipe, open(write, "wb"):
         assert not Upload("a", pipe).rewindable
+
+
+def test_an_array_is_parsed_into_a_list_of_models():
+    rows = Reply(200, content=b'[{"task_id": "task_1"}, {"task_id": "task_2"}]').parse_list(Task)
+    assert [task.id for task in rows] == ["task_1", "task_2"]
+
+
+def test_an_array_of_something_else_is_a_clear_error():
+    with pytest.raises(APIError, match="not the list of Task"):
+        Reply(200, content=b'{"task_id": "task_1"}').parse_list(Task)
+
+
+def test_what_is_given_is_what_is_not_none():
+    assert given(a=0, b=None, from_="2025-01-01") == {"a": 0, "from": "2025-01-01"}
+
+
+class Unsaid:
+    """An open file as Python 3.10 has it for some: it can be rewound, and does not say so."""
+
+    def seek(self, offset: int) -> int:
+        return offset
+
+
+def test_a_file_that_does_not_say_so_is_rewound_where_it_can_be():
+    assert Upload("a", Unsaid()).rewindable  # type: ignore[arg-type]

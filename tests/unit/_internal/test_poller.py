@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
+import sys
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from nexusai._internal._flow import Call, Emit, OutOfTime, Reply, Sleep
+from nexusai._internal._flow import Call, Emit, Grace, OutOfTime, Reply, Sleep
 from nexusai._internal._poller import TaskPoller
 from nexusai.error import (
     APIConnectionError,
+    APIError,
     APITimeoutError,
     AuthenticationError,
+    ConflictError,
     RateLimitError,
     ServerError,
     TaskCancelledError,
@@ -61,6 +66,10 @@ def test_a_submission_asks_for_an_asynchronous_answer():
     assert (call.method, call.path, call.json) == ("POST", "/invoke", {"task_type": "text_generation"})
     assert call.headers["Prefer"] == "respond-async"
     assert call.idempotency_key
+
+
+def test_a_submission_may_have_a_key_of_the_callers_own():
+    assert next(TaskPoller().submit({}, "order-7")).idempotency_key == "order-7"
 
 
 def test_a_bare_202_is_enough():
@@ -130,13 +139,27 @@ def test_retry_after_is_kept_to():
     assert pauses(TaskPoller().wait(RUNNING), answer(headers={"retry-after": "7"}), 2) == [7.0, 7.0]
 
 
-@pytest.mark.parametrize(("asked", "kept"), [("3600", 60.0), ("-5", 0.0)])
+@pytest.mark.parametrize(("asked", "kept"), [("3600", 60.0), ("0", 0.2)])
 def test_retry_after_is_kept_to_within_bounds(asked: str, kept: float):
     assert pauses(TaskPoller().wait(RUNNING), answer(headers={"retry-after": asked}), 1) == [kept]
 
 
-def test_a_retry_after_that_cannot_be_read_is_ignored():
-    assert pauses(TaskPoller().wait(RUNNING), answer(headers={"retry-after": "soon"}), 1)[0] <= 0.2
+@pytest.mark.parametrize(("asked", "kept"), [(3600.0, 60.0), (0.0, 0.2)])
+def test_a_poll_that_fails_is_repeated_within_the_same_bounds(asked: float, kept: float):
+    flow = TaskPoller().wait(RUNNING)
+    next(flow)
+    assert flow.throw(RateLimitError("slow", retryable=True, retry_after=asked)) == Sleep(kept)
+
+
+@pytest.mark.parametrize("asked", ["soon", "nan", "inf", "-5", "1e999", ""])
+def test_a_retry_after_that_cannot_be_read_is_ignored(asked: str):
+    pause = pauses(TaskPoller().wait(RUNNING), answer(headers={"retry-after": asked}), 1)[0]
+    assert 0.15 <= pause <= 0.2
+
+
+def test_an_answer_about_another_task_is_refused():
+    with pytest.raises(APIError, match="not about task_1"):
+        returned(TaskPoller().wait(RUNNING), answer("completed", task_id="task_2"))
 
 
 def test_an_unknown_status_is_not_the_end():
@@ -207,7 +230,8 @@ def test_out_of_time_tells_what_is_known_and_how_to_go_on():
         flow.throw(OutOfTime(12))
 
     assert str(raised.value) == (
-        "Task task_1 is still running after 12 s. It may yet finish: client.tasks.wait('task_1') waits again."
+        "Task task_1 is still running after 12 s. It may yet finish: error.handle.wait(), or "
+        "client.tasks.wait('task_1') in any process, waits again."
     )
     assert raised.value.task.progress == 40
 
@@ -288,3 +312,174 @@ def test_watching_out_of_time_names_a_task():
     next(flow)
     with pytest.raises(TaskTimeoutError, match="task_1 is still pending after 3 s"):
         flow.throw(OutOfTime(3))
+
+
+# Being watched
+
+
+def emitted(flow: Generator[Any, Any, Any], *answers: Reply) -> list[tuple[str, float | None]]:
+    """Status and progress of the tasks that the flow emits on the way to its end."""
+    waiting, told = list(answers), []
+    try:
+        step = next(flow)
+        while True:
+            if isinstance(step, Emit):
+                told.append((step.value.status, step.value.progress))
+            step = flow.send(waiting.pop(0) if isinstance(step, Call) else None)
+    except StopIteration:
+        return told
+
+
+def test_a_watched_task_is_told_at_first_and_when_it_has_changed():
+    told = emitted(
+        TaskPoller(watched=True).wait(Task(task_id="task_1", status="queued")),
+        answer("queued"),
+        answer("running", progress=0),
+        answer("running", progress=40),
+        answer("running", progress=40),
+        answer("completed", progress=100),
+    )
+    assert told == [("queued", None), ("running", 0), ("running", 40), ("completed", 100)]
+
+
+def test_no_progress_yet_is_no_change():
+    told = emitted(TaskPoller(watched=True).settle(RUNNING), answer("running", progress=0), answer("failed"))
+    assert told == [("running", None), ("failed", None)]
+
+
+def test_nobody_watches_by_default():
+    assert emitted(TaskPoller().wait(RUNNING), answer("running", progress=7), answer("completed")) == []
+
+
+def test_a_watched_poll_is_held_for_a_second_so_that_changes_are_seen():
+    flow = TaskPoller(watched=True).wait(RUNNING)
+    next(flow)
+    assert flow.send(None).hold == 1
+
+
+def test_a_watched_task_whose_poll_fails_has_not_changed():
+    flow = TaskPoller(watched=True).wait(RUNNING)
+    next(flow)
+    flow.send(None)
+    assert isinstance(flow.throw(ServerError("down", retryable=True)), Sleep)
+
+
+# Being cut short
+
+
+def started(**options: Any) -> Any:
+    """A wait that has asked for the task once."""
+    flow = TaskPoller(**options).wait(RUNNING)
+    next(flow)
+    return flow
+
+
+def test_a_task_may_be_cancelled_when_the_time_is_over():
+    flow = started(on_timeout="cancel")
+    assert flow.throw(OutOfTime(12)) == Grace(5.0)
+    assert flow.send(None) == Call("POST", "/tasks/task_1/cancel")
+    with pytest.raises(TaskTimeoutError) as raised:
+        flow.send(answer("cancelled"))
+
+    assert raised.value.message == (
+        "Task task_1 is still running after 12 s. Task task_1 was asked to stop and is cancelled."
+    )
+    assert raised.value.task.status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (ConflictError("The task is completed.", status_code=409), "The task is completed"),
+        (OutOfTime(5), "No answer within 5 s"),
+        (RuntimeError("This client is closed."), "This client is closed"),
+    ],
+)
+def test_a_cancel_that_fails_does_not_hide_why_it_was_wanted(failure: Exception, told: str):
+    flow = started(on_timeout="cancel")
+    flow.throw(OutOfTime(12))
+    flow.send(None)
+    with pytest.raises(TaskTimeoutError, match=f"after 12 s.*could not be cancelled: {told}") as raised:
+        flow.throw(failure)
+    assert raised.value.task.status == "running"
+
+
+def test_a_task_goes_on_when_its_wait_is_interrupted(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO, "nexusai"), pytest.raises(KeyboardInterrupt) as raised:
+        started().throw(KeyboardInterrupt())
+
+    line = "Task task_1 goes on: client.tasks.wait('task_1') waits for it."
+    assert caplog.messages == [line]
+    if sys.version_info >= (3, 11):
+        assert raised.value.__notes__ == [line]
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, asyncio.CancelledError, SystemExit])
+def test_a_task_may_be_cancelled_when_its_wait_is_interrupted(
+    interrupt: type[BaseException], caplog: pytest.LogCaptureFixture
+):
+    flow = started(on_interrupt="cancel")
+    assert flow.throw(interrupt()) == Grace(5.0)
+    assert flow.send(None) == Call("POST", "/tasks/task_1/cancel")
+    with caplog.at_level(logging.INFO, "nexusai"), pytest.raises(interrupt):
+        flow.send(answer("cancelled"))
+    assert caplog.messages == ["Task task_1 was asked to stop and is cancelled."]
+
+
+def test_a_second_interrupt_ends_the_cancelling_too():
+    flow = started(on_interrupt="cancel")
+    flow.throw(KeyboardInterrupt())
+    flow.send(None)
+    with pytest.raises(KeyboardInterrupt):
+        flow.throw(KeyboardInterrupt())
+
+
+def test_an_error_of_the_callers_own_leaves_the_task_alone():
+    with pytest.raises(ZeroDivisionError):
+        started(on_timeout="cancel", on_interrupt="cancel").throw(ZeroDivisionError())
+
+
+def test_a_wait_that_is_thrown_away_does_nothing_more():
+    flow = started(on_timeout="cancel", on_interrupt="cancel")
+    flow.close()
+    with pytest.raises(StopIteration):
+        next(flow)
+
+
+def test_all_that_is_unfinished_is_cancelled():
+    tasks = [Task(task_id=f"task_{n}", status="running") for n in (1, 2, 3)]
+    poller = TaskPoller(on_timeout="cancel")
+
+    def work() -> Generator[Any, Any, None]:
+        tasks[0] = yield from poller.complete(tasks[0])
+        yield from poller.complete(tasks[1])
+
+    flow = poller.attend(tasks, work())
+    next(flow)
+    flow.send(answer("completed"))
+    flow.throw(OutOfTime(12))
+    assert flow.send(None) == Call("POST", "/tasks/task_2/cancel")
+    assert flow.throw(ServerError("down", retryable=True)) == Call("POST", "/tasks/task_3/cancel")
+    with pytest.raises(TaskTimeoutError, match=r"task_2 could not be cancelled: down.*task_3 was asked to"):
+        flow.send(Reply(200, content=b'{"task_id": "task_3", "status": "running"}'))
+
+
+def test_what_was_submitted_is_cancelled_when_the_next_is_not_accepted_in_time():
+    tasks = [RUNNING]
+    poller = TaskPoller(on_timeout="cancel")
+    flow = poller.attend(tasks, poller.submit({}))
+    next(flow)
+    assert flow.throw(OutOfTime(5)) == Grace(5.0)
+    assert flow.send(None) == Call("POST", "/tasks/task_1/cancel")
+    with pytest.raises(APITimeoutError, match=r"did not accept the task within 5 s\. Task task_1 was asked"):
+        flow.send(answer("cancelled"))
+
+
+def test_a_submission_that_is_interrupted_tells_its_key(caplog: pytest.LogCaptureFixture):
+    flow = TaskPoller().submit({"input": {"prompt": "my secret"}})
+    key = next(flow).idempotency_key
+    with caplog.at_level(logging.INFO, "nexusai"), pytest.raises(KeyboardInterrupt):
+        flow.throw(KeyboardInterrupt())
+    assert caplog.messages == [
+        f"The task may have been accepted: the same call with idempotency_key='{key}' makes no second one."
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import httpx
 import pytest
 
 from nexusai import AsyncNexusAIClient, NexusAIClient
+from nexusai._internal import _pool
 from nexusai._internal._pool import AsyncPool, SyncPool
 
 
@@ -45,13 +47,15 @@ def address() -> Iterator[str]:
 
 def test_a_connection_is_used_again(address: str):
     with NexusAIClient("nxs_1", address) as client:
-        assert client.tasks.get("t").port == client.tasks.get("t").port  # type: ignore[attr-defined]
+        assert client.tasks.get("task_1").port == client.tasks.get("task_1").port  # type: ignore[attr-defined]
 
 
 def test_threads_share_a_client(address: str):
     found: list[str] = []
     with NexusAIClient("nxs_1", address) as client:
-        threads = [threading.Thread(target=lambda: found.append(client.tasks.get("t").id)) for _ in range(16)]
+        threads = [
+            threading.Thread(target=lambda: found.append(client.tasks.get("task_1").id)) for _ in range(16)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -64,7 +68,7 @@ def test_an_async_client_works_in_a_second_event_loop(address: str):
 
     async def main() -> str:
         async with client:
-            return (await client.tasks.get("t")).id
+            return (await client.tasks.get("task_1")).id
 
     assert [asyncio.run(main()), asyncio.run(main())] == ["task_1", "task_1"]
 
@@ -113,14 +117,14 @@ FORK = """
 import os, sys
 from nexusai import NexusAIClient
 with NexusAIClient("nxs_1", sys.argv[1]) as client:
-    mine = client.tasks.get("t").port
+    mine = client.tasks.get("task_1").port
     child = os.fork()
     if not child:
         try:
-            os._exit(0 if client.tasks.get("t").port != mine else 1)
+            os._exit(0 if client.tasks.get("task_1").port != mine else 1)
         except BaseException:
             os._exit(2)
-    assert client.tasks.get("t").port == mine
+    assert client.tasks.get("task_1").port == mine
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
@@ -130,17 +134,28 @@ def test_a_forked_child_has_connections_of_its_own(address: str):
     assert subprocess.run([sys.executable, "-c", FORK, address], check=False).returncode == 0
 
 
+def test_all_connections_share_one_tls_context(monkeypatch: pytest.MonkeyPatch):
+    made: list[ssl.SSLContext] = []
+    make = httpx.create_ssl_context
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda: made.append(make()) or made[0])
+    _pool._ssl_context.cache_clear()
+    for pool in (SyncPool(), SyncPool()):
+        with pool.lease():
+            pass
+    assert len(made) == 1
+
+
 def test_a_client_that_was_given_is_used_and_not_closed(address: str):
     with httpx.Client(headers={"X-Mine": "1"}) as http:
         with NexusAIClient("nxs_1", address, http_client=http) as client:
-            client.tasks.get("t")
+            client.tasks.get("task_1")
         assert not http.is_closed
 
 
 async def test_an_async_client_that_was_given_is_used_and_not_closed(address: str):
     async with httpx.AsyncClient() as http:
         async with AsyncNexusAIClient("nxs_1", address, http_client=http) as client:
-            await client.tasks.get("t")
+            await client.tasks.get("task_1")
         assert not http.is_closed
 
 
@@ -148,13 +163,13 @@ def test_a_closed_client_says_so(address: str):
     client = NexusAIClient("nxs_1", address)
     client.close()
     with pytest.raises(RuntimeError, match="closed"):
-        client.tasks.get("t")
+        client.tasks.get("task_1")
 
 
 def test_a_resource_keeps_the_connections_of_its_client(address: str):
     tasks = NexusAIClient("nxs_1", address).tasks
     gc.collect()
-    assert tasks.get("t").id == "task_1"
+    assert tasks.get("task_1").id == "task_1"
 
 
 def test_connections_are_closed_with_the_last_user():
@@ -169,4 +184,4 @@ def test_connections_are_closed_with_the_last_user():
 def test_a_platform_on_this_machine_is_not_reached_by_a_proxy(address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with NexusAIClient("nxs_1", address) as client:
-        assert client.tasks.get("t").id == "task_1"
+        assert client.tasks.get("task_1").id == "task_1"

@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import math
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any
 
-from hypothesis import given
+import httpx
+import pytest
+from freezegun import freeze_time
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nexusai._internal._flow import Call
 from nexusai._internal._retry import pause_before
 from nexusai.error import (
     APIConnectionError,
@@ -14,6 +24,7 @@ from nexusai.error import (
     RateLimitError,
     ServerError,
 )
+from tests.fixtures.sdk import Both
 
 BROKEN = ServerError("down", status_code=503, retryable=True)
 
@@ -79,3 +90,69 @@ def test_all_pauses_together_never_exceed_what_is_left(
             break
         total += seconds
     assert total <= left
+
+
+# The whole run, by a clock that only faults and pauses move
+
+faults = st.lists(
+    st.tuples(
+        st.sampled_from([200, 408, 409, 429, 500, 503]),
+        st.none() | st.integers(0, 70),
+        st.floats(0, 40),
+    ),
+    min_size=30,
+    max_size=30,
+)
+
+
+@contextmanager
+def simulated_clock() -> Iterator[Any]:
+    with freeze_time("2025-01-01", real_asyncio=True) as clock, pytest.MonkeyPatch.context() as patch:
+
+        def sleep(seconds: float) -> None:
+            clock.tick(timedelta(seconds=seconds))
+
+        async def asleep(seconds: float) -> None:
+            sleep(seconds)
+
+        patch.setattr(time, "sleep", sleep)
+        patch.setattr(asyncio, "sleep", asleep)
+        yield clock
+
+
+def faulty(faults: list[tuple[int, int | None, float]], clock: Any) -> httpx.MockTransport:
+    """Answers with one fault after the other; each takes its seconds, as far as the request waits for it."""
+    coming = iter(faults)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        status, retry_after, seconds = next(coming)
+        patience = request.extensions["timeout"]["read"]
+        clock.tick(timedelta(seconds=min(seconds, patience)))
+        if seconds > patience:
+            raise httpx.ReadTimeout("late", request=request)
+        return httpx.Response(
+            status, headers={} if retry_after is None else {"retry-after": str(retry_after)}
+        )
+
+    return httpx.MockTransport(answer)
+
+
+def ask() -> Generator[Any, Any, None]:
+    yield Call("GET", "/tasks/task_1")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@settings(deadline=None)
+@given(faults=faults, seconds=st.floats(0.01, 100))
+def test_no_run_takes_longer_than_its_time_whatever_happens(
+    asynchronous: bool, faults: list[tuple[int, int | None, float]], seconds: float
+):
+    with simulated_clock() as clock:
+        transport = faulty(faults, clock)
+        http = httpx.AsyncClient(transport=transport) if asynchronous else httpx.Client(transport=transport)
+        begun = time.monotonic()
+        with suppress(APIError):
+            Both(asynchronous=asynchronous)(
+                lambda client: client._driver.run(ask(), seconds), http_client=http, max_retries=29
+            )
+        assert time.monotonic() - begun <= seconds + 0.001

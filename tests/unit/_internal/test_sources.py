@@ -40,3 +40,13 @@ def test_a_dotenv_that_is_no_text_is_said_and_not_used(folder: Path, caplog: pyt
     with caplog.at_level(logging.WARNING, "nexusai"):
         assert read_config(api_key="nxs_a").api_key == "nxs_a"
     assert ".env" in caplog.text
+
+
+def test_a_user_without_a_home_has_no_file(monkeypatch: pytest.MonkeyPatch):
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("NEXUS_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setenv("NEXUS_API_KEY", "nxs_e")
+    assert read_config().api_key == "nxs_e"

@@ -155,3 +155,29 @@ def test_the_events_are_the_same_however_the_bytes_are_cut(stream: bytes, cuts: 
     edges = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     pieces = [stream[start:end] for start, end in pairwise(edges)]
     assert decode(*pieces) == decode(stream) == decode(*(bytes([byte]) for byte in stream))
+
+
+PARTS = (
+    *(
+        "id: 1\n",
+        "id: 2\n",
+        "id: \n",
+        "id: 3",
+        "id: \0\n",
+        "data: x\n",
+        "data: 你\n",
+        "data:y\n",
+        "data: a\0b\n",
+    ),
+    *("event: e\n", "retry: 5\n", "\n", "\n", ": c\n", "\ufeffdata: z\n", "data: r\r\n"),
+)
+plain = st.lists(st.sampled_from(PARTS), max_size=12).map(lambda parts: "".join(parts).encode() + b"\n\n")
+
+
+@given(chunks=st.lists(plain | st.binary(max_size=9).map(lambda data: data + b"\n\n"), max_size=3))
+def test_whole_events_at_once_are_what_they_are_byte_by_byte(chunks: list[bytes]):
+    at_once, by_byte = SSEDecoder(), SSEDecoder()
+    for chunk in [b":\n\n", *chunks]:
+        expected = [event for byte in chunk for event in by_byte.feed(bytes([byte]))]
+        assert at_once.feed(chunk) == expected
+        assert (at_once.last_event_id, at_once.retry) == (by_byte.last_event_id, by_byte.retry)

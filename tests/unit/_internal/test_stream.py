@@ -11,7 +11,15 @@ import pytest
 from pytest_httpx import HTTPXMock
 
 from nexusai import AsyncNexusAIClient, NexusAIClient
-from nexusai.error import APITimeoutError, AuthenticationError, StreamError, TaskFailedError
+from nexusai.error import (
+    APIError,
+    APITimeoutError,
+    AuthenticationError,
+    NotFoundError,
+    StreamError,
+    TaskFailedError,
+    TaskTimeoutError,
+)
 from tests.fixtures.sdk import BASE, KEY, Both
 
 FIRST = {"task_id": "task_1", "model": "local/text", "provider": "local"}
@@ -221,3 +229,135 @@ async def test_leaving_the_block_of_the_async_client_closes_the_connection(httpx
         assert body.closed
         with pytest.raises(StreamError, match="not whole"):
             await stream.final()
+
+
+def test_a_stream_that_falls_silent_has_a_handle_of_its_client(sdk: Both, httpx_mock: HTTPXMock):
+    answer(httpx_mock, events(FIRST, text("Hel")), error=httpx.ReadTimeout("late"), method="POST")
+    whole = {"task_id": "task_1", "status": "completed", "output": {"text": "Hello"}}
+    httpx_mock.add_response(url=f"{BASE}/tasks/task_1", json=whole)
+
+    async def later(client: Any) -> Any:
+        with pytest.raises(TaskTimeoutError) as raised:
+            await client.text.stream("hi").final()
+        return await raised.value.handle.wait()
+
+    def use(client: Any) -> Any:
+        with pytest.raises(TaskTimeoutError) as raised:
+            client.text.stream("hi").final()
+        return raised.value.handle.wait()
+
+    assert sdk(later if sdk.asynchronous else use).text == "Hello"
+
+
+# The events of a task
+
+
+def followed(sdk: Both, timeout: float | None = None, **options: Any) -> tuple[Any, list[Any]]:
+    """A handle, and the events of its task."""
+    found: list[Any] = []
+
+    def use(client: Any) -> Any:
+        handle = client.tasks.attach("task_1")
+        stream = handle.events(timeout)
+        if sdk.asynchronous:
+            return later(handle, stream)
+        with stream:
+            found.extend(stream)
+        return handle
+
+    async def later(handle: Any, stream: Any) -> Any:
+        async with stream:
+            async for event in stream:
+                found.append(event)
+        return handle
+
+    return sdk(use, **options), found
+
+
+def named(number: int, name: str, data: Any) -> bytes:
+    return f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+RUN = (events(FIRST), named(2, "status", {"status": "running"}), named(3, "progress", {"progress": 40}))
+
+
+def test_events_tell_what_happens_to_a_task(sdk: Both, httpx_mock: HTTPXMock):
+    body = answer(httpx_mock, *RUN, events(text("Hi"), LAST, "[DONE]", start=4), b": never read\n\n")
+    handle, found = followed(sdk)
+
+    assert [event.kind for event in found] == ["start", "status", "progress", "delta", "end"]
+    assert found[3].delta.content == "Hi"
+    assert (handle.status, handle.progress, handle.task.model) == ("completed", 100, "local/text")
+    assert body.closed
+    request = httpx_mock.get_requests()[0]
+    assert (request.method, str(request.url)) == ("GET", f"{BASE}/tasks/task_1/events")
+    assert "last-event-id" not in request.headers
+
+
+def test_a_task_that_fails_is_its_last_event(sdk: Both, httpx_mock: HTTPXMock):
+    answer(httpx_mock, *RUN, named(4, "error", {"error": {"code": "PROVIDER_ERROR", "message": "Gone."}}))
+    handle, found = followed(sdk)
+    assert (found[-1].kind, found[-1].status, found[-1].error.message) == ("error", "failed", "Gone.")
+    assert (handle.status, handle.task.error.code) == ("failed", "PROVIDER_ERROR")
+
+
+def test_events_that_break_off_go_on_where_they_were(sdk: Both, naps: list[float], httpx_mock: HTTPXMock):
+    answer(httpx_mock, *RUN, error=httpx.ReadError("reset"))
+    answer(httpx_mock, events(LAST, "[DONE]", start=4), match_headers={"Last-Event-ID": "3"})
+    assert [event.kind for event in followed(sdk)[1]] == ["start", "status", "progress", "end"]
+    assert len(naps) == 1
+
+
+def test_events_that_are_lost_are_an_error(sdk: Both, httpx_mock: HTTPXMock):
+    answer(httpx_mock, *RUN, named(4, "error", {"error": {"code": "STREAM_LOST", "message": "Not kept."}}))
+    with pytest.raises(StreamError, match="Not kept"):
+        followed(sdk)
+
+
+def test_events_of_an_unknown_task_are_refused_as_they_are(sdk: Both, httpx_mock: HTTPXMock):
+    httpx_mock.add_response(status_code=404, json={"detail": "There is no such task."})
+    with pytest.raises(NotFoundError, match="no such task"):
+        followed(sdk)
+
+
+def test_events_may_be_awaited_for_as_long_as_a_task(sdk: Both, httpx_mock: HTTPXMock):
+    answer(httpx_mock, events(LAST, "[DONE]"), is_reusable=True)
+    followed(sdk, poll_timeout=700)
+    followed(sdk, 5)
+    assert [one.extensions["timeout"]["read"] for one in httpx_mock.get_requests()] == [700, 5]
+
+
+def test_events_that_cease_carry_the_very_handle(sdk: Both, httpx_mock: HTTPXMock):
+    answer(httpx_mock, *RUN, error=httpx.ReadTimeout("late"))
+
+    async def later(client: Any) -> Any:
+        handle = client.tasks.attach("task_1")
+        with pytest.raises(TaskTimeoutError, match="no event for 9 s") as raised:
+            async for _ in handle.events(9):
+                pass
+        return handle, raised.value
+
+    def use(client: Any) -> Any:
+        handle = client.tasks.attach("task_1")
+        with pytest.raises(TaskTimeoutError, match="no event for 9 s") as raised:
+            for _ in handle.events(9):
+                pass
+        return handle, raised.value
+
+    handle, error = sdk(later if sdk.asynchronous else use)
+    assert error.handle is handle
+    assert (error.task.status, error.task.progress) == ("running", 40)
+
+
+def test_leaving_the_loop_over_events_closes_the_connection(httpx_mock: HTTPXMock):
+    body = answer(httpx_mock, *RUN)
+    with NexusAIClient(KEY, BASE) as client:
+        for _ in client.tasks.attach("task_1").events():
+            break
+        assert (body.closed, body.read) == (True, 1)
+
+
+def test_a_page_in_place_of_a_stream_is_said(sdk: Both, httpx_mock: HTTPXMock):
+    httpx_mock.add_response(html="<p>Please log in.</p>")
+    with pytest.raises(APIError, match=r"not the event stream .*text/html.*base URL"):
+        sdk(lambda client: client.text.stream("hi").final())

@@ -62,6 +62,11 @@ def test_a_stream_is_opened_by_a_submission_under_one_key():
     assert state.connect(0.0) == call
 
 
+def test_a_stream_may_be_opened_elsewhere_and_under_a_key_of_the_callers_own():
+    call = StreamState(BODY, retries=2, idle=7.0, path="/sessions/sess_1/invoke", key="turn-7").connect(0.0)
+    assert (call.path, call.idempotency_key) == ("/sessions/sess_1/invoke", "turn-7")
+
+
 def test_the_first_event_names_the_task_and_is_no_chunk():
     state = opened()
     assert read(state, event(1, FIRST)) == []
@@ -87,6 +92,20 @@ def test_the_whole_answer_has_usage_and_cost():
     assert response.cost is not None
     assert (response.model, response.provider) == ("local/text", "local")
     assert (response.tool_calls, response.reasoning) == (None, None)
+
+
+def test_the_whole_answer_has_what_the_last_chunk_says_besides():
+    state = begun()
+    read(state, delta(2, "Hi"), event(3, {"finish_reason": "stop", "demo": True}), event(4, "[DONE]"))
+    assert state.response().demo is True  # type: ignore[attr-defined]
+
+
+def test_the_whole_answer_has_its_citations():
+    state = begun()
+    for number, page in ((2, 7), (3, 9)):
+        read(state, event(number, {"delta": {"content": "x", "citations": [{"page": page}]}}))
+    read(state, event(4, "[DONE]"))
+    assert state.response().citations == [{"page": 7}, {"page": 9}]
 
 
 def test_an_answer_without_a_last_chunk_has_no_usage():
@@ -134,8 +153,8 @@ def test_pieces_of_a_tool_call_are_joined_by_their_index():
     read(state, event(9, "[DONE]"))
 
     assert state.response().tool_calls == [
-        {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f2", "arguments": '{"a": 1}'}},
-        {"index": 1, "id": "call_2", "function": {"name": "g", "arguments": "{}"}},
+        {"id": "call_1", "type": "function", "function": {"name": "f2", "arguments": '{"a": 1}'}},
+        {"id": "call_2", "function": {"name": "g", "arguments": "{}"}},
         {"id": "call_3", "function": {"name": "h"}},
     ]
 
@@ -256,18 +275,26 @@ def test_events_without_ids_are_all_read():
     assert state.text == "Hello"
 
 
-def test_an_event_id_that_is_no_number_resumes_too():
+@pytest.mark.parametrize("id", [b"", b"id: abc\n", b"id: 1\n", b"id: 0\n", b"id: " + b"9" * 5000 + b"\n"])
+def test_an_event_after_which_nothing_can_be_asked_for_is_not_repeated(id: bytes):
     state = begun()
-    read(state, b'id: abc\ndata: {"delta": {"content": "Hel"}}\n\n')
+    read(state, id + b'data: {"delta": {"content": "Hel"}}\n\n')
+    with pytest.raises(StreamError, match="could not be taken up again"):
+        state.broke(BROKEN)
+
+
+def test_an_event_with_an_id_makes_up_for_one_without():
+    state = begun()
+    read(state, delta(None, "Hel"), delta(2, "lo"))
     state.broke(BROKEN)
-    assert state.connect(0.0).headers["Last-Event-ID"] == "abc"
+    assert state.connect(0.0).headers["Last-Event-ID"] == "2"
 
 
-def test_a_stream_without_ids_resumes_without_one():
+def test_what_is_no_name_names_no_task():
     state = opened()
-    read(state, event(None, FIRST))
-    state.broke(BROKEN)
-    assert "Last-Event-ID" not in state.connect(0.0).headers
+    read(state, event(1, {"task_id": 5, "model": ["x"], "provider": None}), event(2, "[DONE]"))
+    answer = state.response()
+    assert (answer.task_id, answer.model, answer.provider) == (None, None, None)
 
 
 def test_a_stream_of_no_known_task_cannot_go_on():

@@ -5,10 +5,11 @@ import pickle
 from typing import Any
 
 import pytest
+from freezegun import freeze_time
 from pytest_httpx import HTTPXMock
 
-from nexusai.error import ConfigurationError, TaskFailedError
-from nexusai.models import Image, Task, TextResponse
+from nexusai.error import ConfigurationError, InvalidRequestError, TaskFailedError, TaskTimeoutError
+from nexusai.models import AsyncImage, Image, Task, TextResponse
 from tests.fixtures.sdk import BASE, Both
 
 
@@ -42,7 +43,7 @@ def test_a_handle_waits_for_the_result_of_its_type(sdk: Both, httpx_mock: HTTPXM
 
 def test_a_handles_image_is_one_of_its_client(sdk: Both, httpx_mock: HTTPXMock):
     serve(httpx_mock, {**shown(output={"image_url": "http://a.test/i"}), "task_type": "image_generation"})
-    assert isinstance(held(sdk, "wait")[1], Image)
+    assert type(held(sdk, "wait")[1]) is (AsyncImage if sdk.asynchronous else Image)
 
 
 def test_a_type_without_a_result_here_is_the_task(sdk: Both, httpx_mock: HTTPXMock):
@@ -114,3 +115,52 @@ def test_a_handle_that_was_saved_after_its_end_still_has_its_result(sdk: Both, h
     httpx_mock.add_response(json={**ended, "output": {"text": "hello"}})
     saved = sdk(lambda client: client.tasks.attach(Task(**ended)).to_dict())
     assert sdk(lambda client: client.tasks.attach(saved).wait()).text == "hello"
+
+
+def test_a_handle_tells_of_progress(sdk: Both, httpx_mock: HTTPXMock):
+    serve(httpx_mock, shown(progress=100, output={"text": "hi"}))
+    heard: list[str] = []
+
+    def use(client: Any) -> Any:
+        return client.tasks.attach("task_1").wait(on_progress=lambda task: heard.append(task.status))
+
+    sdk(use)
+    assert heard == ["pending", "completed"]
+
+
+def test_a_wrong_wish_is_refused(sdk: Both):
+    with pytest.raises(InvalidRequestError, match="on_timeout='kill'"):
+        sdk(lambda client: client.tasks.attach("task_1").wait(on_timeout="kill"))
+
+
+def late(sdk: Both, httpx_mock: HTTPXMock) -> tuple[Any, TaskTimeoutError]:
+    """A handle, and the error that its wait ended with."""
+    httpx_mock.add_response(method="GET", json=shown(status="running", progress=40), is_reusable=True)
+
+    async def later(client: Any) -> Any:
+        handle = client.tasks.attach("task_1")
+        with pytest.raises(TaskTimeoutError) as raised:
+            await handle.wait(2)
+        return handle, raised.value
+
+    def use(client: Any) -> Any:
+        handle = client.tasks.attach("task_1")
+        with pytest.raises(TaskTimeoutError) as raised:
+            handle.wait(2)
+        return handle, raised.value
+
+    with freeze_time("2025-01-01", real_asyncio=True):
+        return sdk(later if sdk.asynchronous else use)  # type: ignore[no-any-return]
+
+
+def test_a_wait_that_was_too_short_has_the_very_handle(sdk: Both, httpx_mock: HTTPXMock, naps: list[float]):
+    handle, error = late(sdk, httpx_mock)
+    assert error.handle is handle
+    assert (handle.status, handle.progress) == ("running", 40)
+
+
+def test_an_error_with_a_handle_goes_to_another_process(sdk: Both, httpx_mock: HTTPXMock, naps: list[float]):
+    error = pickle.loads(pickle.dumps(late(sdk, httpx_mock)[1]))
+    assert (error.handle.id, error.handle.status, error.task.id) == ("task_1", "running", "task_1")
+    with pytest.raises(ConfigurationError, match=r"client\.tasks\.attach\(handle\)"):
+        sdk(lambda client: error.handle.wait())

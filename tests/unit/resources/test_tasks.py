@@ -75,6 +75,35 @@ def test_a_list_without_wishes_has_no_query(sdk: Both, httpx_mock: HTTPXMock):
     assert sdk(lambda client: client.tasks.list()).data == []
 
 
+def test_all_tasks_come_page_after_page(sdk: Both, httpx_mock: HTTPXMock):
+    for names, cursor in ((["task_1", "task_2"], "c2"), ([], "c3"), (["task_3"], None)):
+        data = [shown(name) for name in names]
+        httpx_mock.add_response(json={"data": data, "has_more": cursor is not None, "next_cursor": cursor})
+    tasks = sdk(lambda client: client.tasks.iter(status="completed", metadata={"job": "7"}, limit=2))
+
+    assert [task.id for task in tasks] == ["task_1", "task_2", "task_3"]
+    asked = [dict(request.url.params) for request in httpx_mock.get_requests()]
+    always = {"status": "completed", "metadata[job]": "7", "limit": "2"}
+    assert asked == [always, {**always, "cursor": "c2"}, {**always, "cursor": "c3"}]
+
+
+def test_a_page_is_asked_for_when_it_is_wanted(httpx_mock: HTTPXMock):
+    httpx_mock.add_response(json={"data": [shown()], "has_more": True, "next_cursor": "c2"})
+
+    def first(client: Any) -> Any:
+        assert httpx_mock.get_requests() == []
+        return next(client.tasks.iter()).id
+
+    assert Both(asynchronous=False)(first) == "task_1"
+    assert len(httpx_mock.get_requests()) == 1
+
+
+def test_a_list_that_does_not_go_on_ends(sdk: Both, httpx_mock: HTTPXMock):
+    stuck = {"data": [shown()], "has_more": True, "next_cursor": "c1"}
+    httpx_mock.add_response(json=stuck, is_reusable=True)
+    assert len(sdk(lambda client: client.tasks.iter())) == 2
+
+
 @pytest.mark.parametrize("given", ["task_1", Task(task_id="task_1"), {"task_id": "task_1"}])
 def test_a_task_is_waited_for_by_whatever_names_it(given: Any, sdk: Both, httpx_mock: HTTPXMock):
     serve(httpx_mock, shown(output={"text": "hi"}))
@@ -83,6 +112,8 @@ def test_a_task_is_waited_for_by_whatever_names_it(given: Any, sdk: Both, httpx_
 
 
 def test_what_is_no_task_is_refused(sdk: Both):
+    with pytest.raises(InvalidRequestError, match="no handle's dict"):
+        sdk(lambda client: client.tasks.wait({"status": "queued"}))
     with pytest.raises(TypeError, match="not int"):
         sdk(lambda client: client.tasks.wait(7))
 
@@ -91,6 +122,26 @@ def test_a_wait_may_be_short(sdk: Both, naps: list[float], httpx_mock: HTTPXMock
     serve(httpx_mock, shown(status="running"), is_reusable=True)
     with freeze_time("2025-01-01", real_asyncio=True), pytest.raises(TaskTimeoutError, match="after 2 s"):
         sdk(lambda client: client.tasks.wait("task_1", 2))
+
+
+def test_a_wait_tells_of_progress(sdk: Both, httpx_mock: HTTPXMock):
+    serve(httpx_mock, shown(progress=100))
+    heard: list[str] = []
+    sdk(lambda client: client.tasks.wait("task_1", on_progress=lambda task: heard.append(task.status)))
+    assert heard == ["pending", "completed"]
+
+
+def test_a_submission_may_have_a_key_of_its_own(sdk: Both, httpx_mock: HTTPXMock):
+    httpx_mock.add_response(method="POST", status_code=202, json={"task_id": "task_1", "status": "queued"})
+    sdk(lambda client: client.tasks.submit("embeddings", {"texts": ["a"]}, idempotency_key="order-7"))
+    request = httpx_mock.get_requests()[0]
+    assert request.headers["idempotency-key"] == "order-7"
+    assert json.loads(request.content) == {"task_type": "embeddings", "input": {"texts": ["a"]}}
+
+
+def test_a_submission_that_does_not_wait_has_no_progress(sdk: Both):
+    with pytest.raises(TypeError, match="progress is for calls that wait"):
+        sdk(lambda client: client.tasks.submit("embeddings", {"texts": ["a"]}, progress=True))
 
 
 def test_a_broken_poll_does_not_end_a_wait(sdk: Both, naps: list[float], httpx_mock: HTTPXMock):
@@ -182,6 +233,22 @@ def test_all_share_one_time(sdk: Both, naps: list[float], httpx_mock: HTTPXMock)
     serve(httpx_mock, shown("task_1"), shown("task_2", "running"), is_reusable=True)
     with freeze_time("2025-01-01", real_asyncio=True), pytest.raises(TaskTimeoutError, match="task_2"):
         sdk(lambda client: client.tasks.wait_all(["task_1", "task_2"], timeout=3))
+
+
+def test_of_many_tasks_the_one_that_is_late_has_its_handle(
+    sdk: Both, naps: list[float], httpx_mock: HTTPXMock
+):
+    serve(httpx_mock, shown("task_1"), shown("task_2", "running", progress=7), is_reusable=True)
+    given: list[Any] = []
+
+    def use(client: Any) -> Any:
+        given.extend(client.tasks.attach(name) for name in ("task_1", "task_2"))
+        return client.tasks.wait_all(given, timeout=3)
+
+    with freeze_time("2025-01-01", real_asyncio=True), pytest.raises(TaskTimeoutError) as raised:
+        sdk(use)
+    assert raised.value.handle is given[1]
+    assert given[1].progress == 7
 
 
 def test_no_more_than_sixteen_connections_are_used(httpx_mock: HTTPXMock):
