@@ -2,13 +2,15 @@
 
     AdapterError
     ├── RetryableError         the vendor is down, overloaded or out of reach
-    ├── RateLimitError         429; `retry_after` in seconds when the vendor says it
+    ├── RateLimitError         429, or a limit set here; `retry_after` in seconds when it is known
     ├── TimeoutError           no answer in time
     ├── AuthenticationError    the vendor refused our key
     ├── ValidationError        the vendor refused the request
     │   ├── ContextWindowError the prompt does not fit the model
     │   └── ContentFilterError the vendor will not answer this
-    └── CapabilityError        this provider cannot do that
+    ├── CapabilityError        this provider cannot do that
+    ├── CircuitOpenError       not sent: the vendor failed too often lately; `retry_after` in seconds
+    └── BudgetExceededError    not sent: the money set aside is spent
 
 Each carries provider, model, status, the vendor's code and its request id; none a key or a prompt.
 """
@@ -22,7 +24,9 @@ from nexusai.error import NexusAIError
 __all__ = [
     "AdapterError",
     "AuthenticationError",
+    "BudgetExceededError",
     "CapabilityError",
+    "CircuitOpenError",
     "ContentFilterError",
     "ContextWindowError",
     "RateLimitError",
@@ -68,7 +72,7 @@ class RetryableError(AdapterError):
 
 
 class RateLimitError(AdapterError):
-    """The vendor's 429."""
+    """The vendor's 429, or a limit set here that leaves no room (`code` is `client_rate_limit`)."""
 
     retryable = True
 
@@ -97,3 +101,13 @@ class ContentFilterError(ValidationError):
 
 class CapabilityError(AdapterError):
     """This provider cannot do that; the message says which can."""
+
+
+class CircuitOpenError(AdapterError):
+    """Not sent, because the vendor failed too often lately; it is tried again after `retry_after` seconds."""
+
+    retryable = True
+
+
+class BudgetExceededError(AdapterError):
+    """Not sent, because the money set aside is spent, or the call would cost more than what is left."""

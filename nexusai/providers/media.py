@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import log
 from typing import Final
 
-__all__ = ["ImageLink", "audio_format", "image_type", "size_for"]
+from nexusai.providers.errors import ValidationError
+
+__all__ = ["audio_format", "image_type", "ratio_of", "size_for"]
 
 Size = tuple[int, int]
 
@@ -35,23 +36,33 @@ _SOUNDS: Final = (
     (re.compile(rb"\xff[\xf0\xf1\xf8\xf9]"), "aac"),
     (re.compile(rb"fLaC"), "flac"),
     (re.compile(rb"OggS.{24}OpusHead", re.S), "opus"),
+    (re.compile(rb"OggS"), "ogg"),
+    (re.compile(rb"....ftyp(?:M4[AB]|mp4|iso|dash|3gp|MSNV)", re.S), "m4a"),
+    (re.compile(rb"\x1aE\xdf\xa3"), "webm"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLink:
-    """A picture that is still to be fetched."""
-
-    url: str
-    revised_prompt: str | None = None
-
-
 def size_for(aspect_ratio: str, offered: Sequence[Size] = ()) -> Size:
-    """Width and height for an aspect ratio of the contract; the nearest where only some sizes are offered."""
+    """Width and height for an aspect ratio of the contract; the nearest where only some sizes are offered.
+
+    Raises `ValidationError` for another aspect ratio.
+    """
+    if aspect_ratio not in _SIZES:
+        raise ValidationError(f"aspect_ratio is one of {', '.join(_SIZES)}, not {aspect_ratio[:20]!r}")
     width, height = _SIZES[aspect_ratio]
     return min(
         offered, key=lambda size: abs(log(size[0] / size[1] * height / width)), default=(width, height)
     )
+
+
+def ratio_of(size: Size) -> str:
+    """The aspect ratio of the contract that a size is nearest to."""
+    return min(_SIZES, key=lambda ratio: abs(log(_quotient(ratio) * size[1] / size[0])))
+
+
+def _quotient(ratio: str) -> float:
+    width, _, height = ratio.partition(":")
+    return int(width) / int(height)
 
 
 def image_type(data: bytes) -> str | None:

@@ -11,19 +11,42 @@ __all__ = [
     "ChatRequest",
     "ChatResponse",
     "Cost",
+    "EmbeddingRequest",
+    "EmbeddingResponse",
     "FinishReason",
     "GeneratedImage",
+    "ImageLink",
     "ImageRequest",
     "ImageResponse",
+    "Judgement",
     "Message",
+    "ModerationRequest",
+    "ModerationResponse",
     "Provider",
+    "Segment",
+    "SoundLimit",
     "SpeechRequest",
     "SpeechResponse",
     "StreamChunk",
+    "TranscriptionRequest",
+    "TranscriptionResponse",
     "Usage",
 ]
 
-Capability = Literal["chat", "stream", "tools", "vision", "json_schema", "reasoning", "images", "speech"]
+Capability = Literal[
+    "chat",
+    "stream",
+    "tools",
+    "vision",
+    "json_schema",
+    "reasoning",
+    "images",
+    "image_edit",
+    "speech",
+    "transcription",
+    "embeddings",
+    "moderation",
+]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 Message = Mapping[str, Any]
@@ -32,12 +55,18 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call; `source` says who counted them."""
+    """Tokens of one call; `source` says who counted them.
+
+    `prompt_tokens` is all that went in, what came from a cache included; `completion_tokens` all that came
+    out, reasoning included.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    """How many of the prompt's were stored in a cache, where the vendor bills that apart."""
     source: Literal["provider", "tokenizer", "estimate"] = "provider"
 
     @property
@@ -86,10 +115,25 @@ class ChatResponse:
     created: int | None = None
     reasoning: str | None = None
     tool_calls: Sequence[Mapping[str, Any]] | None = None
+    """`{"id", "type": "function", "function": {"name", "arguments"}}`; the arguments as the model wrote."""
+    reasoning_blocks: Sequence[Mapping[str, Any]] | None = None
+    """The vendor's own reasoning blocks, which it wants back with the next turn (see `message`)."""
     cost: Cost | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What else the answer should carry to the caller (the local provider's `demo: true`)."""
-    raw: Any = None
+    raw: Any = field(default=None, repr=False)
+    provider: str | None = None
+    """Who answered, by the name under which it is configured."""
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The answer as the message that the next turn's `messages` go on with."""
+        parts = {"tool_calls": self.tool_calls, "reasoning_blocks": self.reasoning_blocks}
+        return {
+            "role": "assistant",
+            "content": self.content,
+            **{key: value for key, value in parts.items() if value},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +143,8 @@ class StreamChunk:
     delta: str = ""
     reasoning: str | None = None
     tool_calls: Sequence[Mapping[str, Any]] | None = None
+    """Fragments: those of one call share an `index`; the first has `id` and name, arguments are in pieces."""
+    reasoning_blocks: Sequence[Mapping[str, Any]] | None = None
     index: int = 0
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
@@ -119,6 +165,10 @@ class ImageRequest:
     format: str | None = None
     seed: int | None = None
     aspect_ratio: str | None = None
+    images: Sequence[bytes] = field(default=(), repr=False)
+    """Encoded pictures to edit or to follow; none makes a new one."""
+    mask: bytes | None = field(default=None, repr=False)
+    """A PNG whose transparent pixels say where the first picture is to change."""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -126,8 +176,16 @@ class ImageRequest:
 class GeneratedImage:
     """One picture as encoded bytes."""
 
-    data: bytes
+    data: bytes = field(repr=False)
     media_type: str
+    revised_prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLink:
+    """A picture that the vendor answers as a link; it is fetched before the caller sees it."""
+
+    url: str
     revised_prompt: str | None = None
 
 
@@ -163,6 +221,101 @@ class SpeechResponse:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class TranscriptionRequest:
+    """Encoded sound to be written down; `language` is an ISO 639-1 code."""
+
+    model: str
+    audio: bytes = field(repr=False)
+    filename: str = "audio.wav"
+    language: str | None = None
+    prompt: str | None = None
+    """Words and spellings to expect."""
+    timestamps: bool = False
+    """Whether segments with times are wanted."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundLimit:
+    """The largest and longest recording that a model takes at once; `seconds` is None where any will do."""
+
+    bytes: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What was said from `start` to `end`, in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionResponse:
+    """What was said; `duration` in seconds."""
+
+    text: str
+    model: str
+    language: str | None = None
+    duration: float | None = None
+    segments: Sequence[Segment] | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts to be turned into vectors, of `dimensions` numbers each where the model lets one choose."""
+
+    model: str
+    texts: Sequence[str]
+    dimensions: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingResponse:
+    """One vector for each text, in order."""
+
+    embeddings: Sequence[Sequence[float]] = field(repr=False)
+    model: str
+    usage: Usage | None = None
+    cost: Cost | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModerationRequest:
+    """Texts to be judged."""
+
+    model: str
+    texts: Sequence[str]
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a moderation says of one text; scores are 0 to 1."""
+
+    flagged: bool
+    categories: Mapping[str, bool] = field(default_factory=dict)
+    category_scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModerationResponse:
+    """One judgement for each text, in order."""
+
+    results: Sequence[Judgement]
+    model: str
+    cost: Cost | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Provider(Protocol):
     """A vendor, ready to be called. Every method raises `AdapterError`s only."""
 
@@ -172,6 +325,9 @@ class Provider(Protocol):
     def default_model(self, capability: Capability) -> str | None:
         """The model used when the caller names none."""
 
+    def sound_limit(self, model: str) -> SoundLimit:
+        """What `transcribe` takes at once."""
+
     async def chat(self, request: ChatRequest) -> ChatResponse: ...
 
     def stream(self, request: ChatRequest) -> AsyncIterator[StreamChunk]:
@@ -180,5 +336,11 @@ class Provider(Protocol):
     async def generate_images(self, request: ImageRequest) -> ImageResponse: ...
 
     async def synthesize(self, request: SpeechRequest) -> SpeechResponse: ...
+
+    async def transcribe(self, request: TranscriptionRequest) -> TranscriptionResponse: ...
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse: ...
+
+    async def moderate(self, request: ModerationRequest) -> ModerationResponse: ...
 
     async def aclose(self) -> None: ...

@@ -1,239 +1,241 @@
-"""OpenAI's Chat Completions, Images and Speech APIs, and every vendor and server that speaks them.
+"""OpenAI's Chat Completions, Embeddings and Moderations APIs, and every vendor and server that speaks them.
 
 Pure: requests are built and answers are read here, sent and awaited elsewhere. What differs between vendors
-is data in `vendors.py`. Written from OpenAI's API reference.
+is data in `vendors.py`; pictures and sound are in `openai_media.py`. Written from OpenAI's API reference.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
-from nexusai.providers.adapters.openai_errors import error_from
+from nexusai.providers.adapters.adapter import Adapter
+from nexusai.providers.adapters.openai_media import (
+    build_images,
+    build_speech,
+    build_transcription,
+    parse_images,
+    parse_speech,
+    parse_transcription,
+    pictures,
+)
 from nexusai.providers.adapters.openai_stream import (
     FAILED,
     ChatStream,
     estimated_usage,
     finish_reason,
-    loads,
     split_content,
+    thoughts_of,
     tool_calls_of,
     usage_of,
 )
-from nexusai.providers.adapters.vendors import VENDORS, sizes_of
+from nexusai.providers.adapters.openai_wire import dumps, failure, object_of, parse_error, post
+from nexusai.providers.adapters.reading import count_of, text_of
+from nexusai.providers.adapters.registry import vendor_of
+from nexusai.providers.adapters.vendor import Vendor
+from nexusai.providers.adapters.vendors import is_reasoning
 from nexusai.providers.config import ProviderConfig
-from nexusai.providers.errors import AdapterError, AuthenticationError, RetryableError, ValidationError
-from nexusai.providers.media import ImageLink, audio_format, image_type, size_for
+from nexusai.providers.errors import ValidationError
+from nexusai.providers.flow import exchange, streaming
+from nexusai.providers.messages import plain
 from nexusai.providers.transport import HttpRequest, HttpResponse
 from nexusai.providers.types import (
-    Capability,
     ChatRequest,
     ChatResponse,
-    GeneratedImage,
-    ImageRequest,
-    SpeechRequest,
-    SpeechResponse,
-    Usage,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    Judgement,
+    Message,
+    ModerationRequest,
+    ModerationResponse,
 )
 
 __all__ = [
+    "ADAPTER",
+    "THINKING_TOKENS",
     "build_chat",
+    "build_embeddings",
     "build_images",
+    "build_moderation",
     "build_speech",
-    "capabilities",
-    "chat_stream",
+    "build_stream",
+    "build_transcription",
     "parse_chat",
+    "parse_embeddings",
     "parse_error",
     "parse_images",
+    "parse_moderation",
     "parse_speech",
+    "parse_transcription",
 ]
 
-_REASONING_MODEL: Final = re.compile(r"o\d|gpt-5")
-_CHAT_FIELDS: Final = (
-    *("temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty"),
-    *("tools", "tool_choice", "response_format", "reasoning_effort"),
-)
-
-
-def capabilities(config: ProviderConfig) -> frozenset[Capability]:
-    return VENDORS[config.provider].capabilities
+_SAMPLING: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+_CHAT_FIELDS: Final = (*_SAMPLING, "max_tokens", "stop", "seed", "tools", "tool_choice")
+THINKING_TOKENS: Final[Mapping[str, int]] = {"minimal": 1024, "low": 4096, "medium": 12288, "high": 24576}
+"""The budget that a `reasoning_effort` stands for; above these the model has all that it takes."""
 
 
 def build_chat(config: ProviderConfig, request: ChatRequest, *, stream: bool = False) -> HttpRequest:
-    """`request.extra` goes into the body as it is, and wins over all but model, messages and stream."""
-    vendor = VENDORS[config.provider]
+    """`request.extra` goes into the body as it is, under what the request itself says.
+
+    Whether it is streamed is ours to say. Raises `ValidationError` for what cannot be sent.
+    """
+    vendor = vendor_of(config.provider)
     body: dict[str, Any] = {name: getattr(request, name) for name in _CHAT_FIELDS}
-    if _REASONING_MODEL.match(request.model):
+    if is_reasoning(request.model):
         body["max_completion_tokens"] = body.pop("max_tokens")
-    if stream and vendor.stream_options:
-        body["stream_options"] = {"include_usage": True}
-    body |= {**request.extra, "model": request.model, "messages": list(request.messages)}
-    body["stream"] = True if stream else None
-    return _post(config, request.model, "/chat/completions", body)
+    if _samples_as_it_likes(vendor, request):
+        body |= dict.fromkeys(_SAMPLING)
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True} if vendor.stream_options else None
+        body["tool_stream"] = True if vendor.tool_stream and request.tools else None
+    messages = [_message(vendor, message) for message in plain(request.messages)]
+    body |= _thinking(vendor, request.reasoning_effort)
+    body |= {"model": request.model, "messages": messages, "response_format": request.response_format}
+    extra = {name: value for name, value in request.extra.items() if not name.startswith("stream")}
+    return post(config, request.model, "/chat/completions", body | _format(vendor, body), extra)
+
+
+def build_stream(config: ProviderConfig, request: ChatRequest) -> HttpRequest:
+    return build_chat(config, request, stream=True)
 
 
 def parse_chat(config: ProviderConfig, request: ChatRequest, response: HttpResponse) -> ChatResponse:
     """Raises `RetryableError` when the answer is not what the API promises."""
-    body = _object(config, request.model, response)
+    body = object_of(config, request.model, response)
     try:
         choice = body["choices"][0]
         message = choice["message"]
         text, thought = split_content(message)
         calls, reason = tool_calls_of(message), choice.get("finish_reason")
         if reason in FAILED:
-            raise _failure(config, request.model, f"broke off with finish_reason {reason!r}")
+            raise failure(config, request.model, f"broke off with finish_reason {reason!r}")
+        thoughts = thoughts_of(message, field) if (field := vendor_of(config.provider).thoughts) else []
         return ChatResponse(
             content=text,
-            model=body.get("model") or request.model,
+            model=text_of(body.get("model")) or request.model,
             finish_reason=finish_reason(reason or ("tool_calls" if calls else "stop")),
             usage=usage_of(body) or usage_of(choice) or estimated_usage(request, text + (thought or "")),
-            id=body.get("id"),
-            created=body.get("created"),
+            id=text_of(body.get("id")),
+            created=count_of(body.get("created")),
             reasoning=thought,
             tool_calls=calls,
+            reasoning_blocks=thoughts or None,
             raw=body,
         )
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise _failure(config, request.model, "answered without a choice that holds a message") from None
+        raise failure(config, request.model, "answered without a choice that holds a message") from None
 
 
-def chat_stream(config: ProviderConfig, request: ChatRequest) -> ChatStream:
-    """What reads the events of a streamed answer."""
-    return ChatStream(config, request)
-
-
-def build_images(config: ProviderConfig, request: ImageRequest) -> HttpRequest:
+def build_embeddings(config: ProviderConfig, request: EmbeddingRequest) -> HttpRequest:
     """`request.extra` goes into the body as it is, under what the request itself says."""
-    vendor, is_gpt_image = VENDORS[config.provider], "gpt-image" in request.model
-    # gpt-image models answer in base64 alone and refuse the question; they alone take a format
-    extra = {"response_format": None if is_gpt_image else vendor.picture_form, **request.extra}
-    body: dict[str, Any] = {
-        "model": request.model,
-        "prompt": request.prompt,
-        "n": request.n,
-        "quality": request.quality,
-        "seed": request.seed,
-        "output_format": request.format if is_gpt_image else None,
-    }
-    size = request.size or (request.aspect_ratio and size_for(request.aspect_ratio, sizes_of(request.model)))
-    if size and vendor.picture_size == "size":
-        body["size"] = "{}x{}".format(*size)
-    elif size:
-        body["width"], body["height"] = size
-    return _post(config, request.model, "/images/generations", body, extra)
+    body = {"model": request.model, "input": list(request.texts), "dimensions": request.dimensions}
+    return post(config, request.model, "/embeddings", body, request.extra)
 
 
-def parse_images(
-    config: ProviderConfig, request: ImageRequest, response: HttpResponse
-) -> tuple[list[GeneratedImage | ImageLink], Usage | None]:
-    """The pictures, or links from which they are still to be fetched, and the tokens where counted."""
-    body = _object(config, request.model, response)
+def parse_embeddings(
+    config: ProviderConfig, request: EmbeddingRequest, response: HttpResponse
+) -> EmbeddingResponse:
+    """Raises `RetryableError` when there is not one vector for each text."""
+    body = object_of(config, request.model, response)
     try:
-        pictures = [
-            _picture(config, request.model, item) for item in body.get("data") or body.get("images") or ()
-        ]
+        items = sorted(body["data"], key=lambda item: item.get("index") or 0)
+        vectors = [[float(number) for number in item["embedding"]] for item in items]
+        usage = usage_of(body)
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise _failure(config, request.model, "answered with a picture that cannot be read") from None
-    if not pictures:
-        raise _failure(config, request.model, "answered without a picture")
-    usage = body.get("usage")
-    if not isinstance(usage, Mapping) or not isinstance(usage.get("input_tokens"), int):
-        return pictures, None
-    return pictures, Usage(usage["input_tokens"], usage.get("output_tokens") or 0)
+        raise failure(config, request.model, "answered with vectors that cannot be read") from None
+    if len(vectors) != len(request.texts):
+        what = f"answered with {len(vectors)} vectors for {len(request.texts)} texts"
+        raise failure(config, request.model, what)
+    return EmbeddingResponse(vectors, text_of(body.get("model")) or request.model, usage)
 
 
-def build_speech(config: ProviderConfig, request: SpeechRequest) -> HttpRequest:
+def build_moderation(config: ProviderConfig, request: ModerationRequest) -> HttpRequest:
     """`request.extra` goes into the body as it is, under what the request itself says."""
-    body: dict[str, Any] = {
-        "model": request.model,
-        "input": request.text,
-        "voice": request.voice,
-        "response_format": request.format,
-        "speed": request.speed,
-    }
-    extra = {"voice": VENDORS[config.provider].voice, **request.extra}
-    return _post(config, request.model, "/audio/speech", body, extra)
+    body = {"model": request.model, "input": list(request.texts)}
+    return post(config, request.model, "/moderations", body, request.extra)
 
 
-def parse_speech(config: ProviderConfig, request: SpeechRequest, response: HttpResponse) -> SpeechResponse:
-    """`format` is what the sound is, which may differ from what was asked."""
-    if response.status != 200 or "json" in response.headers.get("content-type", ""):
-        raise parse_error(config, request.model, response)
-    if not response.body:
-        raise _failure(config, request.model, "answered without sound")
-    return SpeechResponse(response.body, audio_format(response.body) or request.format, request.model)
-
-
-def parse_error(config: ProviderConfig, model: str, response: HttpResponse) -> AdapterError:
+def parse_moderation(
+    config: ProviderConfig, request: ModerationRequest, response: HttpResponse
+) -> ModerationResponse:
+    """Raises `RetryableError` when there is not one judgement for each text."""
+    body = object_of(config, request.model, response)
     try:
-        body = loads(response.body)
-    except ValueError:
-        body = response.body.decode("utf-8", "replace")
-    return error_from(config, model, response.status, response.headers, body)
+        results = [_judgement(item) for item in body["results"]]
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise failure(config, request.model, "answered with judgements that cannot be read") from None
+    if len(results) != len(request.texts):
+        what = f"answered with {len(results)} judgements for {len(request.texts)} texts"
+        raise failure(config, request.model, what)
+    return ModerationResponse(results, text_of(body.get("model")) or request.model)
 
 
-def _post(
-    config: ProviderConfig,
-    model: str,
-    path: str,
-    body: Mapping[str, Any],
-    extra: Mapping[str, Any] = MappingProxyType({}),
-) -> HttpRequest:
-    """`body` wins over `extra` under the vendor's own names too, except where it is None."""
-    names = VENDORS[config.provider].renames
-    sent = {
-        names.get(name, name): value
-        for fields in (extra, body)
-        for name, value in fields.items()
-        if value is not None
-    }
-    try:
-        data = json.dumps(sent, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        message = f"the request cannot be written as JSON: {error}"
-        raise ValidationError(message, provider=config.provider, model=model) from None
-    url = f"{config.base_url}{path}"
-    return HttpRequest("POST", url, _headers(config, model), data.encode("utf-8", "replace"), config.timeout)
+def _samples_as_it_likes(vendor: Vendor, request: ChatRequest) -> bool:
+    """Whether the model refuses to be told how to sample."""
+    if is_reasoning(request.model):
+        return request.reasoning_effort != "none"
+    return bool(vendor.fixed_sampling and re.search(vendor.fixed_sampling, request.model))
 
 
-def _headers(config: ProviderConfig, model: str) -> dict[str, str]:
-    headers = {"content-type": "application/json"}
-    if config.api_key:
-        if not (config.api_key.isascii() and config.api_key.isprintable()):
-            message = f"the key in {VENDORS[config.provider].key} has characters that no key has"
-            raise AuthenticationError(message, provider=config.provider, model=model)
-        headers["authorization"] = f"Bearer {config.api_key}"
-    return headers
+def _thinking(vendor: Vendor, effort: str | None) -> dict[str, Any]:
+    if effort is None:
+        return {}
+    effort = vendor.efforts.get(effort, effort)
+    if vendor.thinking == "effort":
+        return {"reasoning_effort": effort}
+    if vendor.thinking == "switch":
+        off = {"thinking": {"type": "disabled"}}
+        return off if effort == "none" else {"thinking": {"type": "enabled"}, "reasoning_effort": effort}
+    return {"enable_thinking": effort != "none", "thinking_budget": THINKING_TOKENS.get(effort)}
 
 
-def _object(config: ProviderConfig, model: str, response: HttpResponse) -> dict[str, Any]:
-    try:
-        body = loads(response.body)
-    except ValueError:
-        body = None
-    if response.status != 200 or (isinstance(body, dict) and body.get("error")):
-        raise parse_error(config, model, response)
-    if not isinstance(body, dict):
-        message = f"{config.provider} answered with something else than a JSON object: check the base URL"
-        raise AdapterError(message, provider=config.provider, model=model, status=200)
-    return body
+def _format(vendor: Vendor, body: Mapping[str, Any]) -> dict[str, Any]:
+    """For a vendor without JSON schemas: its JSON mode, and the schema as part of the prompt."""
+    wanted = body["response_format"] or {}
+    if vendor.json_schema == "native" or wanted.get("type") != "json_schema":
+        return {}
+    schema = (wanted.get("json_schema") or {}).get("schema")
+    if not isinstance(schema, Mapping):
+        raise ValidationError("a response_format of type json_schema has the schema in json_schema.schema")
+    told = f"Answer with one JSON object, and nothing else, that follows this JSON schema:\n{dumps(schema)}"
+    messages = [{"role": "system", "content": told}, *body["messages"]]
+    return {"messages": messages, "response_format": {"type": "json_object"}}
 
 
-def _picture(config: ProviderConfig, model: str, item: Mapping[str, Any]) -> GeneratedImage | ImageLink:
-    prompt, source = item.get("revised_prompt"), item.get("b64_json") or item["url"]
-    if source.startswith(("http://", "https://")):
-        return ImageLink(source, prompt)
-    data = base64.b64decode("".join((source.partition("base64,")[2] or source).split()), validate=True)
-    media_type = image_type(data)
-    if media_type is None:
-        message = f"{config.provider} answered with something that is no picture"
-        raise AdapterError(message, provider=config.provider, model=model)
-    return GeneratedImage(data, media_type, prompt)
+def _message(vendor: Vendor, message: Message) -> Message:
+    """The thoughts of an assistant's message are where the vendor wants them, if it wants any."""
+    if "reasoning_blocks" not in message:
+        return message
+    blocks = message["reasoning_blocks"] or ()
+    told = {name: value for name, value in message.items() if name != "reasoning_blocks"}
+    if vendor.thoughts == "reasoning_content":
+        thought = "".join(block.get("reasoning_content") or "" for block in blocks)
+        return {**told, "reasoning_content": thought} if thought else told
+    if vendor.thoughts == "reasoning_details":
+        details = [block for block in blocks if str(block.get("type")).startswith("reasoning.")]
+        return {**told, "reasoning_details": details} if details else told
+    return told
 
 
-def _failure(config: ProviderConfig, model: str, what: str) -> RetryableError:
-    return RetryableError(f"{config.provider} {what}", provider=config.provider, model=model)
+def _judgement(item: Mapping[str, Any]) -> Judgement:
+    categories = {name: bool(value) for name, value in item["categories"].items()}
+    return Judgement(
+        bool(item["flagged"] if "flagged" in item else any(categories.values())),
+        categories,
+        {name: float(value) for name, value in (item.get("category_scores") or {}).items()},
+    )
+
+
+ADAPTER: Final = Adapter(
+    chat=exchange(build_chat, parse_chat),
+    stream=streaming(build_stream, ChatStream, parse_chat),
+    images=pictures(),
+    speech=exchange(build_speech, parse_speech),
+    transcription=exchange(build_transcription, parse_transcription),
+    embeddings=exchange(build_embeddings, parse_embeddings),
+    moderation=exchange(build_moderation, parse_moderation),
+    parse_error=parse_error,
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from nexusai.providers.config import ProviderConfig
@@ -23,17 +22,21 @@ __all__ = ["error_from", "retry_after"]
 _MODEL_SHOWN: Final = 100
 
 _CONTEXT: Final = re.compile(
-    r"context_length|(maximum|max) (context|prompt) length|context (window|length)|prompt is too long"
+    r"context_length|(maximum|max) (context|prompt) length|context (window|length|limit)|prompt is too long"
     r"|input is too long|too many tokens|range of input length|reduce the length of",
     re.I,
 )
 _FILTER: Final = re.compile(
-    r"content_?filter|content[ _](management )?policy|data_?inspection|moderation_blocked|safety system"
-    r"|sensitive[ _]?(content|word|information)|content exists risk|high risk|inappropriate content",
+    r"content[_ ]?filter|content[ _](management )?policy|data_?inspection|moderation_blocked|safety system"
+    r"|sensitive[ _]?(content|word|information)|content exists risk|high risk|inappropriate content"
+    r"|responsible ?ai",
     re.I,
 )
 _KEYS: Final = re.compile(r"\b(?:sk|xai|gsk|fw|tgp|nxs)[-_][\w*-]{6,}|Bearer\s+\S+")
-_REQUEST_IDS: Final = ("x-request-id", "request-id", "x-siliconcloud-trace-id", "x-trace-id")
+_REQUEST_IDS: Final = (
+    *("x-request-id", "request-id", "x-siliconcloud-trace-id", "x-trace-id"),
+    *("apim-request-id", "x-ms-request-id", "x-log-id"),
+)
 _STATUS_OF_TYPE: Final = {
     "authentication_error": 401,
     "invalid_request_error": 400,
@@ -42,6 +45,20 @@ _STATUS_OF_TYPE: Final = {
     "requests": 429,
     "tokens": 429,
 }
+_GLM_CODES: Final = (
+    (re.compile(r"1113|130[2-9]|131\d"), 429),
+    (re.compile(r"100\d|11[12]\d|1220"), 401),
+    (re.compile(r"12[0-2]\d|123[15]|1261|130[01]"), 400),
+)
+"""The statuses that the codes of Zhipu's API stand for, by its list of them."""
+_GLM_CLASSES: Final = (
+    (re.compile(r"1261"), ContextWindowError),
+    (re.compile(r"130[01]"), ContentFilterError),
+    (re.compile(r"111[0-2]|112\d"), AuthenticationError),
+)
+"""Classes that go by the code, whatever the status: an account that is locked answers 429."""
+_EXHAUSTED: Final = re.compile(r"insufficient_quota|1113|1304|1308|1309|131[01]")
+"""Codes of a 429 that no waiting helps."""
 
 
 def error_from(
@@ -62,7 +79,8 @@ def error_from(
     # a name can be as long as a prompt, and some vendors quote it
     message = message.replace(model, model[:_MODEL_SHOWN]) if len(model) > _MODEL_SHOWN else message
     message = _without_keys(message, config.api_key)[:500] or f"answered {status} and did not say why"
-    error = _class_for(status, f"{code} {type}", message)(
+    known = next((kind for codes, kind in _GLM_CLASSES if codes.fullmatch(code)), None)
+    error = (known or _class_for(status, f"{code} {type}", message))(
         f"{config.provider}: {message}",
         provider=config.provider,
         model=model,
@@ -71,7 +89,7 @@ def error_from(
         request_id=next((headers[name] for name in _REQUEST_IDS if name in headers), None),
         retry_after=retry_after(headers),
     )
-    if "insufficient_quota" in (code, type):  # a 429 that no waiting helps
+    if _EXHAUSTED.fullmatch(code) or _EXHAUSTED.fullmatch(type):
         error.retryable = False
     return error
 
@@ -102,7 +120,9 @@ def _facts(body: Any) -> tuple[str, str, str]:
     message = facts.get("message") or facts.get("detail") or error or ""
     if isinstance(message, Mapping):
         message = message.get("detail") or ""
-    return _text(message), str(facts.get("code") or ""), str(facts.get("type") or "")
+    inner = facts.get("innererror") or facts.get("inner_error")  # Azure's
+    type = facts.get("type") or (inner.get("code") if isinstance(inner, Mapping) else None)
+    return _text(message), str(facts.get("code") or ""), str(type or "")
 
 
 def _text(message: Any) -> str:
@@ -125,6 +145,9 @@ def _field_error(item: Any) -> str:
 def _inner_status(code: str, type: str, message: str) -> int:
     if re.fullmatch(r"[45]\d\d", code):
         return int(code)
+    known = next((status for codes, status in _GLM_CODES if codes.fullmatch(code)), None)
+    if known is not None:
+        return known
     refused = _FILTER.search(f"{code} {type} {message}") or _CONTEXT.search(f"{code} {message}")
     return _STATUS_OF_TYPE.get(type) or _STATUS_OF_TYPE.get(code) or (400 if refused else 500)
 
@@ -142,6 +165,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     seconds = _seconds(value)
     if seconds is not None or value is None:
         return seconds
+    from email.utils import parsedate_to_datetime  # 10 ms that few need
+
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
         return max(0.0, wait.total_seconds())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from nexusai._internal._streaming import ServerSentEvent
 from nexusai.providers.adapters.openai_errors import error_from
+from nexusai.providers.adapters.reading import count_of, text_of
+from nexusai.providers.adapters.registry import vendor_of
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import RetryableError
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
@@ -22,8 +24,10 @@ __all__ = [
     "ChatStream",
     "estimated_usage",
     "finish_reason",
+    "joined",
     "loads",
     "split_content",
+    "thoughts_of",
     "tool_calls_of",
     "usage_of",
 ]
@@ -33,6 +37,7 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
     "length": "length",
     "max_tokens": "length",
     "model_length": "length",
+    "model_context_window_exceeded": "length",
     "tool_calls": "tool_calls",
     "tool_use": "tool_calls",
     "function_call": "tool_calls",
@@ -42,6 +47,8 @@ _FINISH: Final[Mapping[str, FinishReason]] = {
 }
 _CALL_LEVELS: Final = 8
 """A call has two levels, with a vendor's own notes four; far deeper ones orjson could not write again."""
+_PIECEWISE: Final = ("reasoning_content", "text", "summary", "data")
+"""What of a thought comes in pieces."""
 FAILED: Final = frozenset({"error", "network_error", "insufficient_system_resource"})
 """Finish reasons that say the vendor broke."""
 
@@ -50,7 +57,7 @@ class ChatStream:
     """`done` once the vendor said `[DONE]`; `end()` when it did, or when the body is over."""
 
     def __init__(self, config: ProviderConfig, request: ChatRequest) -> None:
-        self.done = False
+        self.done: bool = False
         self._config = config
         self._request = request
         self._model: str | None = None
@@ -58,6 +65,8 @@ class ChatStream:
         self._finished = False
         self._called_tools = False
         self._text: list[str] = []
+        self._field = vendor_of(config.provider).thoughts
+        self._thoughts: list[Mapping[str, Any]] = []
 
     def feed(self, event: ServerSentEvent) -> list[StreamChunk]:
         """The chunks of one event. Raises the `AdapterError` that an error inside the stream stands for."""
@@ -73,7 +82,7 @@ class ChatStream:
         if body.get("error") or event.event == "error":
             raise error_from(self._config, self._request.model, 200, {}, body)
         try:
-            self._model = body.get("model") or self._model
+            self._model = text_of(body.get("model")) or self._model
             self._usage = usage_of(body) or self._usage
             choices = body.get("choices") or ()
             return [chunk for choice in choices if (chunk := self._chunk(choice)) is not None]
@@ -85,7 +94,7 @@ class ChatStream:
         if not self._finished and not self.done:
             raise self._failure("ended the stream early, with neither finish_reason nor [DONE]")
         usage = self._usage or estimated_usage(self._request, "".join(self._text))
-        last = [StreamChunk(usage=usage, model=self._model)]
+        last = [StreamChunk(usage=usage, model=self._model, reasoning_blocks=joined(self._thoughts))]
         if self._finished:
             return last
         reason: FinishReason = "tool_calls" if self._called_tools else "stop"
@@ -96,9 +105,11 @@ class ChatStream:
         delta = choice.get("delta") or {}
         text, thought = split_content(delta)
         calls, reason = tool_calls_of(delta), choice.get("finish_reason")
+        if self._field is not None:
+            self._thoughts += thoughts_of(delta, self._field)
         if not (text or thought or calls or reason):
             return None
-        self._text.append(text)
+        self._text.append(text or thought or "")
         self._called_tools = self._called_tools or bool(calls)
         if reason in FAILED:
             raise self._failure(f"broke off with finish_reason {reason!r}")
@@ -107,7 +118,7 @@ class ChatStream:
             delta=text,
             reasoning=thought,
             tool_calls=calls,
-            index=choice.get("index") or 0,
+            index=count_of(choice.get("index")) or 0,
             finish_reason=finish_reason(reason) if reason else None,
             model=self._model,
         )
@@ -141,6 +152,31 @@ def split_content(message: Mapping[str, Any]) -> tuple[str, str | None]:
     return text, "".join(piece.get("text") or "" for piece in thoughts) or None
 
 
+def thoughts_of(message: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
+    """The blocks that the vendor wants back in that field, whole or, of a delta, in pieces."""
+    thought = message.get(field)
+    if not thought:
+        return []
+    if isinstance(thought, str):
+        return [{field: thought}]
+    if not all(_is_thought(block) for block in thought):
+        raise TypeError("no list of thoughts")
+    return list(thought)
+
+
+def joined(pieces: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]] | None:
+    """The blocks that pieces make: those that follow each other under one type and index are one."""
+    blocks: list[Mapping[str, Any]] = []
+    for piece in pieces:
+        if blocks and all(blocks[-1].get(name) == piece.get(name) for name in ("type", "index")):
+            before = blocks[-1]
+            texts = {name: (before.get(name) or "") + piece[name] for name in _PIECEWISE if piece.get(name)}
+            blocks[-1] = {**before, **{name: value for name, value in piece.items() if value}, **texts}
+        else:
+            blocks.append(dict(piece))
+    return blocks or None
+
+
 def tool_calls_of(message: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     """The calls of a message, or their fragments in a delta. Raises `TypeError` when they are neither."""
     calls = message.get("tool_calls") or None
@@ -151,6 +187,12 @@ def tool_calls_of(message: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     ):
         raise TypeError("no list of tool calls")
     return calls
+
+
+def _is_thought(block: Any) -> bool:
+    if not isinstance(block, Mapping) or not _nests(block, _CALL_LEVELS):
+        return False
+    return all(isinstance(block.get(name), str | None) for name in _PIECEWISE)
 
 
 def _is_call(call: Any) -> bool:
@@ -178,18 +220,19 @@ def _nests(value: Any, levels: int) -> bool:
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
     """The usage in a body, chunk or choice, where it has one."""
     usage = body.get("usage") or (body.get("x_groq") or {}).get("usage")
-    if not isinstance(usage, Mapping) or not isinstance(usage.get("prompt_tokens"), int):
+    if not isinstance(usage, Mapping) or (prompt := count_of(usage.get("prompt_tokens"))) is None:
         return None
-    prompt, completion = usage["prompt_tokens"], usage.get("completion_tokens")
-    if not isinstance(completion, int):
-        completion = max(0, (usage.get("total_tokens") or 0) - prompt)
+    completion = count_of(usage.get("completion_tokens"))
+    if completion is None:
+        completion = max(0, (count_of(usage.get("total_tokens")) or 0) - prompt)
     asked, answered = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     cached = (asked.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cached_tokens=next((count for count in cached if isinstance(count, int)), None),
-        reasoning_tokens=answered.get("reasoning_tokens"),
+        cached_tokens=next((count for part in cached if (count := count_of(part)) is not None), None),
+        reasoning_tokens=count_of(answered.get("reasoning_tokens")),
+        cache_write_tokens=count_of(asked.get("cache_write_tokens")),
     )
 
 

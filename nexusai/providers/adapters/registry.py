@@ -1,80 +1,86 @@
-"""Which adapter speaks to which provider."""
+"""Which vendors there are, and which adapter speaks to each: ours, and those that others install.
+
+A distribution adds a provider by an entry point of the group `nexusai.providers`. Its name is the provider's;
+what it points to has a `vendor` and an `adapter`. Ours come first, and others are looked for only when a name
+is not one of ours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Protocol
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from nexusai._internal._streaming import ServerSentEvent
 from nexusai.error import ConfigurationError
-from nexusai.providers.adapters import openai_compatible
+from nexusai.providers.adapters.vendor import Vendor
 from nexusai.providers.adapters.vendors import VENDORS
-from nexusai.providers.config import ProviderConfig
-from nexusai.providers.errors import AdapterError
-from nexusai.providers.media import ImageLink
-from nexusai.providers.transport import HttpRequest, HttpResponse
-from nexusai.providers.types import (
-    Capability,
-    ChatRequest,
-    ChatResponse,
-    GeneratedImage,
-    ImageRequest,
-    SpeechRequest,
-    SpeechResponse,
-    StreamChunk,
-    Usage,
-)
 
-__all__ = ["Adapter", "StreamParser", "adapter_for"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from nexusai.providers.adapters.adapter import Adapter
+
+__all__ = ["GROUP", "adapter_for", "provider_names", "vendor_of"]
+
+GROUP: Final = "nexusai.providers"
 
 
-class StreamParser(Protocol):
-    """Reads one streamed answer, event by event."""
-
-    @property
-    def done(self) -> bool: ...
-
-    def feed(self, event: ServerSentEvent) -> list[StreamChunk]: ...
-
-    def end(self) -> list[StreamChunk]: ...
+class _Installed(NamedTuple):
+    vendor: Vendor
+    adapter: Adapter
 
 
-class Adapter(Protocol):
-    """The pure functions that a module of this folder offers. They raise `AdapterError`s only."""
-
-    def capabilities(self, config: ProviderConfig) -> frozenset[Capability]: ...
-
-    def build_chat(
-        self, config: ProviderConfig, request: ChatRequest, *, stream: bool = False
-    ) -> HttpRequest: ...
-
-    def parse_chat(
-        self, config: ProviderConfig, request: ChatRequest, response: HttpResponse
-    ) -> ChatResponse: ...
-
-    def chat_stream(self, config: ProviderConfig, request: ChatRequest) -> StreamParser: ...
-
-    def build_images(self, config: ProviderConfig, request: ImageRequest) -> HttpRequest: ...
-
-    def parse_images(
-        self, config: ProviderConfig, request: ImageRequest, response: HttpResponse
-    ) -> tuple[list[GeneratedImage | ImageLink], Usage | None]: ...
-
-    def build_speech(self, config: ProviderConfig, request: SpeechRequest) -> HttpRequest: ...
-
-    def parse_speech(
-        self, config: ProviderConfig, request: SpeechRequest, response: HttpResponse
-    ) -> SpeechResponse: ...
-
-    def parse_error(self, config: ProviderConfig, model: str, response: HttpResponse) -> AdapterError: ...
-
-
-_ADAPTERS: Final[Mapping[str, Adapter]] = dict.fromkeys(VENDORS, openai_compatible)
+def vendor_of(provider: str) -> Vendor:
+    """Raises `ConfigurationError` for a provider that nobody knows, or that cannot be loaded."""
+    return VENDORS.get(provider) or _installed(provider).vendor
 
 
 def adapter_for(provider: str) -> Adapter:
-    """Raises `ConfigurationError` for a provider that nobody wrote an adapter for."""
+    """Raises `ConfigurationError` for a provider that nobody wrote an adapter for, or that is broken."""
+    if provider not in VENDORS:
+        return _installed(provider).adapter
+    module = import_module(f"nexusai.providers.adapters.{VENDORS[provider].adapter}")
+    adapter: Adapter = module.ADAPTER
+    return adapter
+
+
+def provider_names() -> list[str]:
+    """Every provider that has a name here, most preferred first."""
+    return [*VENDORS, *(name for name in _entry_points() if name not in VENDORS)]
+
+
+@cache
+def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # a third of what importing this package would cost
+
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+@cache
+def _installed(provider: str) -> _Installed:
+    point = _entry_points().get(provider)
+    if point is None:
+        names = ["local", *provider_names()]
+        nearest = get_close_matches(provider, names, 1)
+        hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+        raise ConfigurationError(f"unknown provider {provider!r}{hint}: one of {', '.join(names)}")
+    return _loaded(point)
+
+
+def _loaded(point: EntryPoint) -> _Installed:
+    from nexusai.providers.adapters.adapter import Adapter
+
+    where = f"provider {point.name!r} of the distribution {point.dist.name if point.dist else 'unknown'!r}"
     try:
-        return _ADAPTERS[provider]
-    except KeyError:
-        raise ConfigurationError(f"unknown provider {provider!r}: one of {', '.join(_ADAPTERS)}") from None
+        found = point.load()
+        vendor, adapter = found.vendor, found.adapter
+    except Exception as error:
+        raise ConfigurationError(
+            f"{where} cannot be loaded from {point.value!r}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(vendor, Vendor) or not isinstance(adapter, Adapter):
+        raise ConfigurationError(
+            f"{where}: {point.value!r} needs a `vendor: Vendor` and an `adapter: Adapter`"
+        )
+    return _Installed(vendor, adapter)

@@ -15,10 +15,13 @@ import openai
 import pytest
 from pydantic import TypeAdapter
 
-from nexusai.providers import ChatRequest, ImageRequest, ProviderConfig, SpeechRequest
+from nexusai.providers import ChatRequest, Client, ImageRequest, ProviderConfig, SpeechRequest
 from nexusai.providers.adapters import openai_compatible
+from nexusai.providers.types import EmbeddingRequest, ModerationRequest
+from tests.fixtures.openai_answers import png, wav
 from tests.fixtures.openai_upstream import Upstream, running_upstream
 
+PNG = png(1, 1)
 TOOLS: list[Any] = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}
     for name in ("weather", "time")
@@ -130,6 +133,50 @@ def test_speech(client: openai.OpenAI):
     assert sound.content.startswith(b"RIFF")
     with pytest.raises(openai.BadRequestError):
         client.audio.speech.create(model="tts-1", input="hello", voice="alloy", response_format="mp3")
+
+
+def test_edited_pictures(client: openai.OpenAI):
+    answer = client.images.edit(
+        model="gpt-image-2.5-flare", image=[("a.png", PNG), ("b.png", PNG)], mask=PNG, prompt="a hat", n=2
+    )
+    assert len(answer.data or []) == 2
+
+
+def test_transcription(client: openai.OpenAI):
+    answer = client.audio.transcriptions.create(model="whisper-1", file=("a.wav", wav("hello")), prompt="hi")
+    assert (answer.text, answer.usage.seconds if answer.usage else None) == ("hi", 1)
+
+
+def test_transcription_with_times(client: openai.OpenAI):
+    sound = ("a.wav", wav("hello"))
+    answer = client.audio.transcriptions.create(
+        model="whisper-1", file=sound, response_format="verbose_json", timestamp_granularities=["segment"]
+    )
+    assert answer.segments is not None
+    assert (answer.segments[0].text, answer.segments[0].end) == (" Hello.", 0.05)
+    with pytest.raises(openai.BadRequestError, match="verbose_json"):
+        client.audio.transcriptions.create(model="gpt-transcribe", file=sound, response_format="verbose_json")
+
+
+def test_embeddings(client: openai.OpenAI):
+    answer = client.embeddings.create(model="text-embedding-3-small", input=["a", "b"], dimensions=4)
+    assert [len(item.embedding) for item in answer.data] == [4, 4]
+    assert answer.data[0].embedding != answer.data[1].embedding
+    assert answer.usage.prompt_tokens == 2
+
+
+def test_moderation(client: openai.OpenAI):
+    answer = client.moderations.create(model="omni-moderation-latest", input=["hello", "kill them"])
+    assert [result.flagged for result in answer.results] == [False, True]
+    assert answer.results[1].categories.violence
+
+
+@pytest.mark.parametrize("version", ["2024-10-21", "2025-04-01-preview"])
+def test_azures_own_client(upstream: Upstream, version: str):
+    with openai.AzureOpenAI(
+        azure_endpoint=upstream.origin, api_key=upstream.api_key, api_version=version, max_retries=0
+    ) as client:
+        assert ask(client, "hello").choices[0].message.content == "hello"
 
 
 def test_models(client: openai.OpenAI):
@@ -247,12 +294,91 @@ def test_the_adapter_sends_what_the_official_types_allow():
     assert body.keys() <= all_fields(CompletionCreateParamsStreaming)
 
 
+@pytest.mark.parametrize("version", [None, "2024-10-21"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_azures_adapter_sends_to_where_azures_own_client_does(
+    upstream: Upstream, version: str | None, stream: bool
+):
+    key: Any = {"azure_endpoint": upstream.origin, "api_key": upstream.api_key, "api_version": version}
+    if version is None:  # the v1 API is OpenAI's client with another address
+        key = {"base_url": f"{upstream.origin}/openai/v1", "api_key": upstream.api_key}
+    with (openai.OpenAI if version is None else openai.AzureOpenAI)(**key) as client:
+        list(ask(client, "hello", stream=stream))
+    options = {} if version is None else {"api_version": version}
+    with Client("azure", api_key=upstream.api_key, base_url=upstream.origin, options=options) as own:
+        if stream:
+            answer = "".join(chunk.delta for chunk in own.chat(model="echo", messages="hello", stream=True))
+        else:
+            answer = own.chat(model="echo", messages="hello").content
+    assert answer == "hello"
+    theirs, ours = upstream.calls()[-2:]
+    assert ours["target"] == theirs["target"]
+    assert ours["headers"]["api-key"] == upstream.api_key
+    assert "authorization" not in ours["headers"]
+
+
+def test_the_adapter_sends_forms_as_the_official_client_does(upstream: Upstream, client: openai.OpenAI):
+    sound, picture = wav("hello"), "gpt-image-2.5-flare"
+    client.images.edit(model=picture, image=[PNG, PNG], mask=PNG, prompt="a hat", n=2, size="1536x1024")
+    client.audio.transcriptions.create(model="gpt-transcribe", file=sound, languages=["en"], prompt="hi")
+    with Client("openai", api_key=upstream.api_key, base_url=upstream.base_url) as own:
+        own.generate_images("a hat", model=picture, images=[PNG, PNG], mask=PNG, n=2, size=(1536, 1024))
+        own.transcribe(sound, model="gpt-transcribe", language="en", prompt="hi")
+    *theirs, edit, heard = upstream.calls()[-4:]
+    for ours, official in zip((edit, heard), theirs, strict=True):
+        assert ours["path"] == official["path"]
+        assert contents(ours["body"]) == contents(official["body"])
+
+
+def test_what_is_heard_compared_and_judged(upstream: Upstream):
+    with Client("openai", api_key=upstream.api_key, base_url=upstream.base_url) as own:
+        heard = own.transcribe(wav("hello"), timestamps=True)
+        vectors = own.embed(["a", "b", "a"], dimensions=3)
+        judged = own.moderate(["hello", "kill them"])
+    assert heard.segments is not None
+    assert (heard.text, heard.duration, heard.segments[0].end) == ("Hello.", 0.05, 0.05)
+    assert vectors.embeddings[0] == vectors.embeddings[2] != vectors.embeddings[1]
+    assert [result.flagged for result in judged.results] == [False, True]
+    assert judged.results[1].category_scores["violence"] == 0.9
+
+
+def contents(form: dict[str, Any]) -> dict[str, Any]:
+    """What a form holds, without the names and types of its files."""
+    one = {name: value.get("base64") if isinstance(value, dict) else value for name, value in form.items()}
+    return {
+        name: [item.get("base64") if isinstance(item, dict) else item for item in value]
+        if isinstance(value, list)
+        else value
+        for name, value in one.items()
+    }
+
+
+def test_the_adapter_sends_embeddings_and_moderations_as_the_official_types_allow():
+    from openai.types.embedding_create_params import EmbeddingCreateParams
+    from openai.types.moderation_create_params import ModerationCreateParams
+
+    config = ProviderConfig("openai", "sk-test", "http://x")
+    for sent, params in (
+        (
+            openai_compatible.build_embeddings(config, EmbeddingRequest("text-embedding-3-small", ["a"], 9)),
+            EmbeddingCreateParams,
+        ),
+        (
+            openai_compatible.build_moderation(config, ModerationRequest("omni-moderation-latest", ["a"])),
+            ModerationCreateParams,
+        ),
+    ):
+        body = json.loads(sent.body or b"")
+        assert TypeAdapter(params).validate_python(body)
+        assert body.keys() <= all_fields(params)
+
+
 def test_the_adapter_sends_images_and_speech_as_the_official_types_allow():
     from openai.types.audio.speech_create_params import SpeechCreateParams
     from openai.types.image_generate_params import ImageGenerateParamsNonStreaming
 
     config = ProviderConfig("openai", "sk-test", "http://x")
-    image = ImageRequest("gpt-image-1", "a cat", (1024, 1024), "low", 2, "png")
+    image = ImageRequest("gpt-image-2", "a cat", (1024, 1024), "low", 2, "png")
     speech = SpeechRequest("tts-1", "hello", "alloy", "wav", 1.5)
     for sent, params in (
         (openai_compatible.build_images(config, image), ImageGenerateParamsNonStreaming),

@@ -30,7 +30,7 @@ def test_other_names_are_not():
 
 
 def test_importing_the_package_and_its_types_loads_no_http_library():
-    code = "import nexusai.providers, sys; nexusai.providers.HttpProvider; nexusai.providers.configured({})"
+    code = "import nexusai.providers, sys; nexusai.providers.Client; nexusai.providers.configured({})"
     heavy = "print(sorted({'httpx', 'aiohttp', 'pydantic'} & sys.modules.keys()))"
     assert run(f"{code}; {heavy}") == "[]"
 

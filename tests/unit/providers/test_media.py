@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from nexusai.providers.media import audio_format, image_type, size_for
+from nexusai.providers.errors import ValidationError
+from nexusai.providers.media import audio_format, image_type, ratio_of, size_for
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,13 @@ def test_sounds_are_told_by_their_first_bytes(data: bytes, kind: str | None):
 )
 def test_an_aspect_ratio_becomes_the_nearest_size_on_offer(aspect_ratio, offered, expected):
     assert size_for(aspect_ratio, offered) == expected
+
+
+def test_another_aspect_ratio_is_refused():
+    with pytest.raises(ValidationError, match=r"aspect_ratio is one of 1:1, 16:9, .*, not '5:4'"):
+        size_for("5:4")
+
+
+@pytest.mark.parametrize(("size", "ratio"), [((1920, 1080), "16:9"), ((600, 800), "3:4"), ((5, 5), "1:1")])
+def test_a_size_has_a_nearest_aspect_ratio(size, ratio):
+    assert ratio_of(size) == ratio

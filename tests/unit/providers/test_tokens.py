@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import random
+import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typing_extensions import override
 
-from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
+from nexusai.providers.models import Models
+from nexusai.providers.tokens import (
+    TokenCount,
+    count_tokens,
+    estimate_message_tokens,
+    estimate_tokens,
+    fit_max_tokens,
+)
 
 COUNTED = {
     "english": (
@@ -152,3 +164,135 @@ def test_the_text_parts_of_a_message_count():
 
 def test_a_message_without_content_counts_as_framed_nothing():
     assert estimate_message_tokens([{"role": "assistant", "content": None, "tool_calls": []}]) == 7
+
+
+def test_tool_calls_of_a_message_count():
+    call = {"id": "1", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert estimate_message_tokens([message]) == estimate_tokens('weather\n{"city": "Oslo"}') + 7
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["role", "content", "tool_calls"]),
+            st.recursive(
+                st.none() | st.text(max_size=5) | st.integers(),
+                lambda inner: (
+                    st.lists(inner, max_size=3)
+                    | st.dictionaries(st.sampled_from(["text", "function", "type"]), inner)
+                ),
+            ),
+        ),
+        max_size=3,
+    )
+)
+def test_messages_of_any_shape_are_estimated(messages):
+    assert estimate_message_tokens(messages) >= 3
+
+
+TEXT = [{"role": "user", "content": "hello hello"}]
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """A table of 256 bytes and two words, in a folder of its own."""
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    words = [*(bytes((byte,)) for byte in range(256)), b"he", b"ll", b"hell", b"hello", b" hello", b"user"]
+    lines = [base64.b64encode(word) + b" %d" % rank for rank, word in enumerate(words)]
+    (tmp_path / "o200k_base.tiktoken").write_bytes(b"\n".join(lines))
+    return tmp_path / "o200k_base.tiktoken"
+
+
+class TestCounting:
+    @pytest.mark.parametrize("model", ["gpt-4o", "o3-mini", "openai/gpt-5", "gpt-oss-120b"])
+    def test_is_the_tokenizers_where_its_table_is(self, table, model):
+        assert count_tokens(TEXT, model) == TokenCount(2 + 1 + 3 + 3, "tokenizer")
+
+    def test_finds_the_table_under_tiktokens_own_name(self, table):
+        address = "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken"
+        table.rename(table.parent / hashlib.sha1(address.encode()).hexdigest())
+        assert count_tokens(TEXT, "gpt-4o").source == "tokenizer"
+
+    def test_is_an_estimate_without_a_table(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "empty"))
+        assert count_tokens(TEXT, "gpt-4o") == TokenCount(estimate_message_tokens(TEXT), "estimate")
+
+    def test_is_an_estimate_without_a_folder(self, monkeypatch):
+        monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
+        assert count_tokens(TEXT, "gpt-4o").source == "estimate"
+
+    def test_is_an_estimate_without_tiktoken(self, table, monkeypatch):
+        for name in ("tiktoken", "tiktoken.model"):
+            monkeypatch.setitem(sys.modules, name, None)
+        assert count_tokens(TEXT, "gpt-4o").source == "estimate"
+
+    @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "qwen-plus", "davinci", ""])
+    def test_is_an_estimate_for_models_of_which_nobody_has_a_table(self, table, model):
+        assert count_tokens(TEXT, model).source == "estimate"
+
+    @pytest.mark.parametrize("content", [b"not base64 1", b"AA== x", b"AA== 0", b"\xff"])
+    def test_is_an_estimate_with_a_broken_table(self, table, content):
+        table.write_bytes(content)
+        assert count_tokens(TEXT, "gpt-4o").source == "estimate"
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            {"role": "user", "content": [{"type": "text", "text": "hello"}]},
+            {"role": "assistant", "content": "", "tool_calls": []},
+            {"role": "user", "content": "hello", "name": "Ann"},
+        ],
+    )
+    def test_is_an_estimate_for_more_than_texts(self, table, message):
+        assert count_tokens([message], "gpt-4o") == TokenCount(estimate_message_tokens([message]), "estimate")
+
+    def test_survives_half_a_character(self, table):
+        assert count_tokens([{"role": "user", "content": "\ud83d"}], "gpt-4o").source == "tokenizer"
+
+
+class TestFitting:
+    MODELS = Models(
+        {
+            "shop/whole": {"context_window": 1000, "max_output_tokens": 400},
+            "shop/window": {"context_window": 1000},
+            "shop/answer": {"max_output_tokens": 400},
+            "shop/price": {},
+        }
+    )
+    LONG = ({"role": "user", "content": "word " * 700},)
+
+    def fitted(self, model, wanted=None, messages=TEXT):
+        return fit_max_tokens(messages, model, wanted, self.MODELS)
+
+    @pytest.mark.parametrize(
+        ("model", "wanted", "fitted"),
+        [
+            ("whole", 100, 100),
+            ("whole", 5000, 400),
+            ("whole", None, 400),
+            ("answer", 5000, 400),
+            ("price", 5000, 5000),
+            ("price", None, None),
+            ("unknown", 5000, 5000),
+            ("unknown", None, None),
+            ("vendor/whole", 5000, 400),
+        ],
+    )
+    def test_takes_what_is_wanted_as_far_as_the_model_goes(self, model, wanted, fitted):
+        assert self.fitted(model, wanted) == fitted
+
+    def test_leaves_room_for_the_prompt_and_a_tenth_for_the_estimate(self):
+        prompt = estimate_message_tokens(self.LONG)
+        assert self.fitted("window", None, self.LONG) == 1000 - prompt * 11 // 10
+
+    def test_leaves_no_more_than_the_prompt_where_it_is_counted(self, table):
+        models = Models({"openai/gpt-4o": {"context_window": 100}})
+        assert fit_max_tokens(TEXT, "gpt-4o", None, models) == 100 - 9
+
+    def test_leaves_one_token_where_there_is_no_room(self):
+        assert self.fitted("window", 50, self.LONG * 5) == 1
+
+    def test_knows_the_built_in_models(self):
+        assert fit_max_tokens(TEXT, "gpt-4o", 10**9) == 16_384
+        assert fit_max_tokens(TEXT, "claude-sonnet-4-5") == 64_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import struct
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from nexusai.providers.adapters.local.prompt import mostly_chinese
+from nexusai.providers.child import Child
 from nexusai.providers.errors import AdapterError, CapabilityError, TimeoutError, ValidationError
 from nexusai.providers.types import SpeechRequest
 
@@ -38,16 +38,6 @@ _HEADER: Final = 44
 """Bytes before the samples in the WAV files of both programs."""
 
 _CHILD: Final = str(Path(__file__).with_name("_espeak.py"))
-_ENVIRONMENT: Final = (
-    "PATH",
-    "SYSTEMROOT",
-    "TMPDIR",
-    "TEMP",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "ESPEAK_DATA_PATH",
-)
-"""What the child sees of our environment, which has keys in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +101,7 @@ class Speaker:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self._child = Child()
 
     def speak(self) -> bytes:
         """A WAV file: 16 bits, one channel. Raises `AdapterError`s only."""
@@ -127,26 +116,22 @@ class Speaker:
         return _with_sizes(self._run(_installed(binary, self._order), self._order.text))
 
     def stop(self) -> None:
-        self._stopped = True
-        if self._process is not None:
-            self._process.kill()
+        self._child.stop()
 
     def _run(self, command: Sequence[str], text: bytes) -> bytes:
-        with _start(command) as process:
-            # `stop` sets its mark before it looks for the process, so one of the two sees the other
-            self._process = process
-            if self._stopped:
-                process.kill()
-            try:
-                sound, errors = process.communicate(text, TIME_LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise TimeoutError(
-                    f"espeak-ng took more than {TIME_LIMIT:g} s", provider="local", model=MODEL
-                ) from None
-        if process.returncode:
-            raise _failure(process.returncode, errors, self._order.voice)
-        return sound
+        try:
+            ended = self._child.run(command, text, TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(
+                f"espeak-ng took more than {TIME_LIMIT:g} s", provider="local", model=MODEL
+            ) from None
+        except OSError as error:
+            raise AdapterError(
+                f"espeak-ng could not be started: {error.strerror}", provider="local", model=MODEL
+            ) from error
+        if ended.status:
+            raise _failure(ended.status, ended.errors, self._order.voice)
+        return ended.output
 
 
 def _installed(binary: str, order: Order) -> list[str]:
@@ -167,17 +152,6 @@ def _bundled(order: Order) -> list[str]:
         ) from None
     # without site-packages Python starts in a third of the time
     return [sys.executable, "-I", "-S", _CHILD, str(library), str(data), order.voice, str(order.pace)]
-
-
-def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    pipe = subprocess.PIPE
-    try:
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)  # noqa: S603
-    except OSError as error:
-        raise AdapterError(
-            f"espeak-ng could not be started: {error.strerror}", provider="local", model=MODEL
-        ) from error
 
 
 def _failure(status: int, errors: bytes, voice: str) -> AdapterError:

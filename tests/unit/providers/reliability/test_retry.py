@@ -4,15 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nexusai.error import ConfigurationError
 from nexusai.providers.errors import (
     AdapterError,
     AuthenticationError,
+    CircuitOpenError,
     RateLimitError,
     RetryableError,
     TimeoutError,
     ValidationError,
 )
-from nexusai.providers.reliability.retry import RetryPolicy, delay_before_retry
+from nexusai.providers.reliability.retry import RetryPolicy, delay_before_retry, given_up, may_have_run
 from nexusai.providers.transport import UNREACHABLE
 
 POLICY = RetryPolicy()
@@ -48,6 +50,8 @@ def test_work_that_was_certainly_not_done_is_tried_again(error: AdapterError):
         AuthenticationError("x", status=401),
         ValidationError("x", status=400),
         AdapterError("x", status=500),
+        RateLimitError("x", code="client_rate_limit", retry_after=1.0),
+        CircuitOpenError("x", retry_after=1.0),
     ],
 )
 def test_work_that_may_have_been_done_or_cannot_succeed_is_given_up(error: AdapterError):
@@ -71,6 +75,20 @@ def test_jitter_is_full():
     assert [delay_before_retry(POLICY, 1, error, random) for random in (0.0, 0.5)] == [0.0, 0.25]
 
 
+def test_less_jitter_leaves_less_to_chance():
+    error = RetryableError("x", status=500)
+    delays = {
+        jitter: [delay_before_retry(RetryPolicy(jitter=jitter), 1, error, random) for random in (0.0, 0.5)]
+        for jitter in (0.0, 0.5)
+    }
+    assert delays == {0.0: [0.5, 0.5], 0.5: [0.25, 0.375]}
+
+
+def test_the_thousandth_retry_has_a_delay_too():
+    policy = RetryPolicy(max_retries=5000)
+    assert delay_before_retry(policy, 5000, RetryableError("x", status=500), 0.5) == 4.0
+
+
 def test_what_the_vendor_asks_is_waited_first():
     error = RateLimitError("x", status=429, retry_after=7.0)
     assert delay_before_retry(POLICY, 1, error, 0.5) == 7.25
@@ -79,6 +97,44 @@ def test_what_the_vendor_asks_is_waited_first():
 def test_a_vendor_that_asks_for_too_long_is_given_up():
     error = RateLimitError("x", status=429, retry_after=60.1)
     assert delay_before_retry(POLICY, 1, error, 0.0) is None
+
+
+@pytest.mark.parametrize("error", [TimeoutError("late", code="timeout"), RetryableError("broke off")])
+def test_an_answer_that_was_lost_says_that_the_call_was_not_sent_again(error):
+    assert may_have_run(error)
+    message = "may have been carried out, so it was not sent again"
+    assert str(given_up(given_up(error))).count(message) == 1
+    assert error.message == str(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RetryableError("x", status=503),
+        RetryableError("x", code=UNREACHABLE),
+        RateLimitError("x", code="client_rate_limit"),
+        CircuitOpenError("x"),
+        ValidationError("x", status=400),
+    ],
+)
+def test_a_call_that_was_certainly_not_carried_out_says_nothing_of_the_kind(error):
+    assert not may_have_run(error)
+    assert str(given_up(error)) == "x"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"max_retries": -1},
+        {"base_delay": -1},
+        {"max_delay": float("nan")},
+        {"jitter": 1.5},
+        {"max_retry_after": -1},
+    ],
+)
+def test_values_that_make_no_sense_are_refused(values):
+    with pytest.raises(ConfigurationError, match=f"{next(iter(values))} is "):
+        RetryPolicy(**values)
 
 
 @given(errors, st.integers(0, 6), st.lists(st.floats(0, 1, exclude_max=True), min_size=10, max_size=10))

@@ -1,0 +1,147 @@
+"""Model calls with everything around them: routes, limits, breakers, retries, fallbacks, prices, records.
+
+A flow of flows: what an adapter asks for passes through here on its way to the driver. Policies decide, this
+carries out; the clock and the dice are arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from nexusai.error import ConfigurationError
+from nexusai.providers.costs import CostTracker
+from nexusai.providers.endpoint import Endpoint, OperationName
+from nexusai.providers.errors import AdapterError, ValidationError
+from nexusai.providers.flow import Flow
+from nexusai.providers.pricing import Prices, default_prices
+from nexusai.providers.record import CallRecord
+from nexusai.providers.reliability.breaker import Circuit, CircuitBreaker
+from nexusai.providers.reliability.limiter import Limiter, RateLimit
+from nexusai.providers.reliability.retry import RetryPolicy
+from nexusai.providers.reliability.router import Deployment, Router
+from nexusai.providers.trial import Call, Trial
+
+__all__ = ["Calls"]
+
+logger: logging.Logger = logging.getLogger("nexusai.providers")
+
+
+class Calls:
+    """Endpoints behind one door. Its flows may run at the same time in one loop, or in many threads."""
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        router: Router | None = None,
+        retry: RetryPolicy | None = None,
+        breaker: CircuitBreaker | None = None,
+        limits: Mapping[str, RateLimit] | None = None,
+        prices: Prices | None = None,
+        costs: CostTracker | None = None,
+        hooks: Iterable[Callable[[CallRecord], object]] = (),
+        clock: Callable[[], float] = time.monotonic,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self.endpoints: dict[str, Endpoint] = dict(endpoints)
+        self.costs: CostTracker = costs or CostTracker()
+        self.router: Router = router or Router()
+        self.retry = retry
+        self.prices: Prices = prices or default_prices()
+        self.clock = clock
+        self.dice = dice
+        self._hooks = tuple(hooks)
+        self._breaker = breaker or CircuitBreaker()
+        self._circuits: dict[tuple[str, str], Circuit] = {}
+        self._limiters = {name: Limiter(limit) for name, limit in (limits or {}).items()}
+
+    def call(
+        self,
+        operation: OperationName,
+        request: Any,
+        *,
+        tags: Sequence[str] = (),
+        session: str | None = None,
+        timeout: float | None = None,
+    ) -> Flow[Any]:
+        """The answer of the first deployment that gives one; `stream` emits it, and changes over only before
+        its first chunk. All of it may take `timeout` seconds.
+
+        Raises `BudgetExceededError` before anything is sent, else the last `AdapterError`.
+        """
+        self.costs.check(tags)
+        deadline = math.inf if timeout is None else self.clock() + timeout
+        call = Call(operation, request, tags, session, deadline)
+        tried: list[str] = []
+        trouble: AdapterError | None = None
+        for target in self._targets(call):
+            trial = Trial(self, call, target, tuple(tried))
+            try:
+                return (yield from trial.run())
+            except AdapterError as error:
+                late = self.clock() >= deadline
+                if late or trial.started or not self.router.falls_back(error, request.model):
+                    raise
+                trouble = error
+                tried.append(f"{target.provider}/{target.model}")
+        raise trouble or ConfigurationError(f"No deployment of {request.model!r} can be called.")
+
+    def call_at(self, provider: str, operation: OperationName, request: Any) -> Flow[Any]:
+        """The answer of one provider, whose model `request.model` is."""
+        self.costs.check(())
+        return Trial(self, Call(operation, request), Deployment(provider, request.model), ()).run()
+
+    def circuit(self, target: Deployment) -> Circuit:
+        """The state of the breaker of one model of one provider."""
+        key = target.provider, target.model
+        return self._circuits.get(key) or self._circuits.setdefault(key, Circuit(self._breaker))
+
+    def limiter(self, target: Deployment) -> Limiter | None:
+        return self._limiters.get(f"{target.provider}/{target.model}") or self._limiters.get(target.provider)
+
+    def tell(self, record: CallRecord, target: Deployment, now: float) -> None:
+        """Learn from a call that is over; a hook that fails does not fail the call."""
+        if not record.cut and not isinstance(record.error, ValidationError):  # the caller's own mistake
+            self.router.observe(target, record.seconds, record.error is None, now)
+        if record.operation != "count_tokens":
+            self.costs.add(record.cost, f"{record.provider}/{record.model}", record.tags)
+        for hook in self._hooks:
+            try:
+                hook(record)
+            except Exception:
+                logger.exception("a hook of the model layer failed")
+
+    def _targets(self, call: Call) -> Iterator[Deployment]:
+        model = call.request.model
+        if self.router.knows(model):
+            now = self.clock()
+            resting = {name for name, circuit in list(self._circuits.items()) if not circuit.ready(now)}
+            facts: dict[str, Any] = {"now": now, "random": self.dice(), "session": call.session}
+            awake = list(self.router.candidates(model, **facts, unavailable=resting))
+            yield from awake or self.router.candidates(model, **facts)  # the breaker's own error, then
+            return
+        yield self.named(model)
+
+    def first(self, model: str) -> Deployment:
+        """Where a call to a model, or to a route, is likely to go."""
+        if not self.router.knows(model):
+            return self.named(model)
+        return next(self.router.candidates(model, now=self.clock(), random=0.0))
+
+    def named(self, model: str) -> Deployment:
+        """`provider/model`, or the model of the only provider. Raises `ValidationError`."""
+        provider, slash, rest_of_name = model.partition("/")
+        if slash and provider in self.endpoints:
+            return Deployment(provider, rest_of_name)
+        if len(self.endpoints) == 1:
+            return Deployment(next(iter(self.endpoints)), model)
+        able = [name for name in self.endpoints if self.prices.has(name, model)]
+        if len(able) == 1:
+            return Deployment(able[0], model)
+        known = ", ".join(f"{name}/…" for name in able or self.endpoints)
+        raise ValidationError(f"which provider has the model {model[:100]!r}? Name it with one of: {known}")

@@ -1,0 +1,358 @@
+"""One call to one deployment: every exchange passes its limiter and its breaker, and may be repeated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Protocol
+
+from nexusai.providers.costs import CostTracker
+from nexusai.providers.endpoint import Endpoint, OperationName
+from nexusai.providers.errors import AdapterError, CircuitOpenError, TimeoutError
+from nexusai.providers.flow import Emit, Flow, Open, Read, Sleep, rest
+from nexusai.providers.pricing import Prices
+from nexusai.providers.record import CallRecord, settings_of
+from nexusai.providers.reliability.breaker import Circuit
+from nexusai.providers.reliability.limiter import Limiter, Reservation
+from nexusai.providers.reliability.retry import RetryPolicy, delay_before_retry, given_up
+from nexusai.providers.reliability.router import Deployment
+from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
+from nexusai.providers.trace import carrying
+from nexusai.providers.transport import HttpRequest, HttpResponse
+from nexusai.providers.types import ChatResponse, Cost, FinishReason, Usage
+
+__all__ = ["Call", "Surroundings", "Trial"]
+
+_WAYS: Final = ("connect", "proxy", "ca_file")
+_SHORTEST_KEY: Final = 8
+"""Characters; what is shorter may be in any word."""
+_SLOWER: Final = "it took too long: no time is left for another try"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is wanted, whoever does it."""
+
+    operation: OperationName
+    request: Any
+    tags: Sequence[str] = ()
+    session: str | None = None
+    deadline: float = math.inf
+
+
+class Surroundings(Protocol):
+    """What a trial needs to know of all the others."""
+
+    endpoints: dict[str, Endpoint]
+    retry: RetryPolicy | None
+    costs: CostTracker
+    prices: Prices
+    clock: Callable[[], float]
+    dice: Callable[[], float]
+
+    def circuit(self, target: Deployment) -> Circuit: ...
+
+    def limiter(self, target: Deployment) -> Limiter | None: ...
+
+    def tell(self, record: CallRecord, target: Deployment, now: float) -> None: ...
+
+
+@dataclass(slots=True)
+class Trial:
+    """One call to one deployment."""
+
+    calls: Surroundings
+    call: Call
+    target: Deployment
+    tried: Sequence[str]
+    started: bool = False
+    """Whether the caller has seen some of the answer."""
+    attempts: int = 0
+    exchanges: int = 0
+    place: tuple[Limiter, Reservation] | None = None
+    passed: bool = False
+    """Whether the breaker let something through of which it does not know yet how it ended."""
+    usage: Usage | None = None
+    cost: Cost | None = None
+    first_chunk: float | None = None
+    answer_id: str | None = None
+    answered_by: str | None = None
+    finish_reason: FinishReason | None = None
+    context: Context | None = None
+    produced: list[str] = field(default_factory=list)
+    reached: Mapping[str, Any] = field(default_factory=dict)
+    """How requests reach this endpoint, where it is not the usual way."""
+    begun: float = 0.0
+    deadline: float = math.inf
+
+    def run(self) -> Flow[Any]:
+        endpoint = self.endpoint
+        self.begun, self.context = self.calls.clock(), copy_context()
+        ways = {name: getattr(endpoint.config, name) for name in _WAYS}
+        self.reached = {name: value for name, value in ways.items() if value is not None}
+        total = endpoint.config.total
+        self.deadline = min(self.call.deadline, math.inf if total is None else self.begun + total)
+        request = replace(self.call.request, model=self.target.model)
+        self._afford(request)
+        error: AdapterError | None = None
+        cut = True
+        try:
+            answer = yield from self._repeated(request)
+            cut = False
+            return self._priced(request, answer)
+        except AdapterError as failure:
+            cut, error = False, self._named(failure)
+            raise
+        finally:
+            self._tell(request, error, cut)
+
+    def _afford(self, request: Any) -> None:
+        """Raises `BudgetExceededError` when prompt and `max_tokens` would cost more than what is left."""
+        if self.calls.costs.limited and self.call.operation in ("chat", "stream"):
+            prompt = estimate_message_tokens(request.messages)
+            usage = Usage(prompt, request.max_tokens or 0, source="estimate")
+            estimate = self.calls.prices.cost(self.target.provider, self.target.model, usage)
+            try:
+                self.calls.costs.check(self.call.tags, estimate)
+            except AdapterError as error:
+                raise self._named(error) from None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.calls.endpoints[self.target.provider]
+
+    def _repeated(self, request: Any) -> Flow[Any]:
+        """The operation, begun again when its one exchange ended in an error that may pass."""
+        operation = self.endpoint.operation(self.call.operation, request)
+        while True:
+            self.exchanges = 0
+            try:
+                return (yield from self._driven(operation(self.endpoint.config, request), request))
+            except AdapterError as error:
+                if self.started or self.exchanges != 1:
+                    raise
+                yield from self._pause_after(error)
+
+    def _driven(self, flow: Flow[Any], request: Any) -> Flow[Any]:
+        answer: Any = None
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    if isinstance(step, Read):
+                        self._on_time()
+                        answer = yield step
+                    elif isinstance(step, Emit):
+                        answer = yield self._emitted(step, request)
+                    elif isinstance(step, (HttpRequest, Open)):
+                        answer = yield from self._exchange(step, request)
+                    else:
+                        answer = yield step
+                except BaseException as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as done:
+            self._judge(None)
+            return done.value
+        except BaseException as error:
+            self._judge(error)
+            raise
+
+    def _judge(self, error: BaseException | None) -> None:
+        """Tell the breaker how what it let through has ended, once."""
+        if not self.passed:
+            return
+        self.passed = False
+        self.calls.circuit(self.target).ended(error, self.calls.clock())
+
+    def _exchange(self, step: HttpRequest | Open, request: Any) -> Flow[HttpResponse]:
+        """One exchange; a later one of an operation is repeated here, the first by `_repeated`."""
+        self.exchanges += 1
+        self._judge(None)
+        if self.exchanges > 1:
+            self.attempts = 0
+        while True:
+            self.attempts += 1
+            try:
+                return (yield from self._guarded(step, request))
+            except AdapterError as error:
+                if self.exchanges == 1:
+                    raise
+                yield from self._pause_after(error)
+
+    def _guarded(self, step: HttpRequest | Open, request: Any) -> Flow[HttpResponse]:
+        """One attempt, when limiter and breaker let it through."""
+        limiter = self.calls.limiter(self.target)
+        if limiter is not None:
+            yield from self._queued(limiter, request)
+        now, circuit = self.calls.clock(), self.calls.circuit(self.target)
+        if not circuit.allow(now):
+            if self.place is not None:
+                self.place[0].release(self.place[1])
+            wait = max((circuit.retry_at or now) - now, 0.0)
+            message = f"{self.target.provider}/{self.target.model} failed too often lately: it is left alone"
+            raise CircuitOpenError(f"{message} for {wait:.0f} s", retry_after=wait)
+        self.passed = True
+        try:
+            response = yield from self._sent(step)
+        except AdapterError as error:
+            if limiter is not None:
+                limiter.observe(error, self.calls.clock())
+            self._judge(error)
+            raise
+        if limiter is not None:
+            limiter.heed(response.headers, self.calls.clock())
+        return response
+
+    def _queued(self, limiter: Limiter, request: Any) -> Flow[None]:
+        """Wait for a place; it is given back when nothing is sent."""
+        place = limiter.reserve(self.calls.clock(), _tokens(request) if limiter.counts_tokens else 0)
+        self.place = limiter, place
+        try:
+            if place.wait:
+                yield from self._pause(place.wait, None)
+        except BaseException:
+            limiter.release(place)
+            raise
+
+    def _sent(self, step: HttpRequest | Open) -> Flow[HttpResponse]:
+        request = step.request if isinstance(step, Open) else step
+        left = self.deadline - self.calls.clock()
+        if left <= 0:
+            raise TimeoutError(_SLOWER, code="timeout")
+        if self.reached or left < math.inf:
+            request = replace(request, **self.reached, total=left if left < math.inf else None)
+        request = carrying(request, self.endpoint.config.base_url)
+        response: HttpResponse = yield Open(request) if isinstance(step, Open) else request
+        if response.status < 300:
+            return response
+        if isinstance(step, Open):
+            response = HttpResponse(response.status, response.headers, (yield from rest(request)))
+        raise self.endpoint.error(self.target.model, response)
+
+    def _emitted(self, step: Emit, request: Any) -> Emit:
+        """What is emitted, with its cost."""
+        chunks = step.value
+        if chunks and not self.started:
+            self.started = True
+            self.first_chunk = self.calls.clock() - self.begun
+            self.answered_by = chunks[0].model
+        for at, chunk in enumerate(chunks):
+            self.produced.append(chunk.delta)
+            if chunk.finish_reason is not None:
+                self.finish_reason, self.answered_by = chunk.finish_reason, chunk.model or self.answered_by
+            if chunk.usage is not None:
+                self.usage = chunk.usage
+                self.cost = chunk.cost or self._cost(request, chunk)
+                if self.cost is not chunk.cost:
+                    return Emit([*chunks[:at], replace(chunk, cost=self.cost), *chunks[at + 1 :]])
+        return step
+
+    def _priced(self, request: Any, answer: Any) -> Any:
+        if answer is None or isinstance(answer, int):
+            return answer
+        self.usage = getattr(answer, "usage", None)
+        self.answered_by, self.answer_id = answer.model, getattr(answer, "id", None)
+        self.finish_reason = getattr(answer, "finish_reason", None)
+        self.cost = answer.cost or self._cost(request, answer)
+        if isinstance(answer, ChatResponse):
+            return replace(answer, cost=self.cost, provider=self.target.provider)
+        return answer if self.cost is answer.cost else replace(answer, cost=self.cost)
+
+    def _cost(self, request: Any, answer: Any) -> Cost | None:
+        return self.calls.prices.cost(
+            self.target.provider,
+            self.target.model,
+            usage=answer.usage if hasattr(answer, "usage") else None,
+            images=len(answer.images) if hasattr(answer, "images") else None,
+            size=getattr(request, "size", None),
+            quality=getattr(request, "quality", None),
+            seconds=getattr(answer, "duration", None),
+            characters=len(request.text) if hasattr(request, "text") else None,
+        )
+
+    def _on_time(self) -> None:
+        """Between two pieces of a stream: raises `TimeoutError` when the whole, or its beginning, is late."""
+        first = None if self.started else self.endpoint.config.first_token
+        if self.deadline == math.inf and first is None:
+            return
+        now = self.calls.clock()
+        if now > self.deadline or (first is not None and now - self.begun > first):
+            raise TimeoutError("the answer took too long", code="timeout")
+
+    def _pause_after(self, error: AdapterError) -> Flow[None]:
+        """Wait before the next attempt, or raise what made this one fail."""
+        config = self.endpoint.config
+        policy = self.calls.retry or RetryPolicy(max_retries=config.max_retries)
+        delay = delay_before_retry(policy, self.attempts, error, self.calls.dice())
+        if delay is None:
+            raise given_up(error)
+        yield from self._pause(delay, error)
+
+    def _pause(self, seconds: float, error: AdapterError | None) -> Flow[None]:
+        if self.calls.clock() + seconds >= self.deadline:
+            raise error or TimeoutError(_SLOWER, code="timeout")
+        yield Sleep(seconds)
+
+    def _named(self, error: AdapterError) -> AdapterError:
+        error.provider = error.provider or self.target.provider
+        error.model = error.model or self.target.model
+        return _without(self.endpoint.config.api_key, error)
+
+    def _tell(self, request: Any, error: AdapterError | None, cut: bool) -> None:
+        if self.usage is None and self.started:  # broken off: what was produced is billed all the same
+            prompt = estimate_message_tokens(request.messages)
+            self.usage = Usage(prompt, estimate_tokens("".join(self.produced)), source="estimate")
+            self.cost = self.calls.prices.cost(self.target.provider, self.target.model, usage=self.usage)
+        if self.place is not None and self.usage is not None:
+            limiter, place = self.place
+            limiter.settle(place, self.usage.total_tokens)
+        now = self.calls.clock()
+        config = self.endpoint.config
+        record = CallRecord(
+            self.call.operation,
+            self.target.provider,
+            self.target.model,
+            self.call.tags,
+            self.tried,
+            now - self.begun,
+            self.first_chunk,
+            self.attempts,
+            self.usage,
+            self.cost,
+            error,
+            cut,
+            config.provider,
+            config.base_url,
+            self.call.session,
+            settings_of(request),
+            self.answer_id,
+            self.answered_by,
+            self.finish_reason,
+            self.context,
+        )
+        self.calls.tell(record, self.target, now)
+
+
+def _without(key: str | None, error: AdapterError) -> AdapterError:
+    """The error without the key, wherever a vendor or what stands before it repeated that."""
+    if not key or len(key) < _SHORTEST_KEY:
+        return error
+    for name in ("message", "code", "request_id"):
+        text = getattr(error, name)
+        if isinstance(text, str) and key in text:
+            setattr(error, name, text.replace(key, "***"))
+    error.args = (error.message,)
+    return error
+
+
+def _tokens(request: Any) -> int:
+    """About how many tokens a request will take."""
+    if hasattr(request, "messages"):
+        return estimate_message_tokens(request.messages) + (request.max_tokens or 0)
+    if hasattr(request, "texts"):
+        return sum(map(estimate_tokens, request.texts))
+    return 0
