@@ -15,12 +15,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexusai.__version__ import __version__
 from nexusai.server import openapi
+from nexusai.server.batches import schema as batches_schema
+from nexusai.server.batches.routes import BatchRoutes
 from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
 from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
+from nexusai.server.knowledge import schema as knowledge_schema
+from nexusai.server.knowledge.routes import KnowledgeRoutes
 from nexusai.server.platform import Platform
+from nexusai.server.sessions import schema as sessions_schema
+from nexusai.server.sessions.routes import SessionRoutes
 from nexusai.server.tasks import schema as tasks_schema
+from nexusai.server.tasks.answers import TaskAnswers
 from nexusai.server.tasks.routes import TaskRoutes
+from nexusai.server.webhooks import schema as webhooks_schema
+from nexusai.server.webhooks.routes import WebhookRoutes
 
 __all__ = ["create_app"]
 
@@ -36,10 +45,25 @@ def create_app(platform: Platform) -> ASGIApp:
         platform.tasks, platform.files, platform.keys, settings.max_body_bytes, settings.sync_wait
     )
     files = FileRoutes(platform.files, platform.keys, settings.max_file_bytes)
+    answers_of_tasks = TaskAnswers(platform.tasks, platform.files, settings.sync_wait)
+    sessions = SessionRoutes(platform.sessions, answers_of_tasks, platform.keys, settings.max_body_bytes)
+    webhooks = WebhookRoutes(platform.webhooks, platform.keys, settings.max_body_bytes)
+    batches = BatchRoutes(platform.batches, platform.files, platform.keys, settings.max_body_bytes)
+    knowledge = KnowledgeRoutes(
+        platform.knowledge, platform.files, platform.keys, settings.max_body_bytes, settings.max_file_bytes
+    )
     api = FastAPI(
         title="Nexus AI", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for router in (_tasks(tasks), _files(files), _health(platform)):
+    for router in (
+        _tasks(tasks),
+        _files(files),
+        _sessions(sessions),
+        _batches(batches),
+        _webhooks(webhooks),
+        _knowledge(knowledge),
+        _health(platform),
+    ):
         api.include_router(router)
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
     answers = {
@@ -90,6 +114,8 @@ def _tasks(routes: TaskRoutes) -> APIRouter:
     task = tasks_schema.Task
     stored = {202: {"model": tasks_schema.Accepted, "description": "Stored; it will run."}}
     _add(router, "POST", "/invoke", routes.invoke, task, plain=openapi.INVOKE, responses=stored)
+    vectors = tasks_schema.Embeddings
+    _add(router, "POST", "/embeddings", routes.embed, vectors, plain=openapi.EMBED, responses=stored)
     _add(router, "GET", "/tasks", routes.list, tasks_schema.TaskPage, openapi_extra=openapi.LIST_TASKS)
     _add(router, "GET", "/tasks/{task_id}", routes.get, task, plain=openapi.GET_TASK)
     _add(router, "DELETE", "/tasks/{task_id}", routes.delete, None, status_code=204)
@@ -109,6 +135,74 @@ def _files(routes: FileRoutes) -> APIRouter:
     _add(router, "DELETE", "/files/{file_id}", routes.delete, files_schema.Deleted)
     content: dict[str, Any] = {"openapi_extra": openapi.CONTENT, "response_class": Response}
     _add(router, "GET", "/files/{file_id}/content", routes.content, None, **content)
+    return router
+
+
+def _sessions(routes: SessionRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["sessions"])
+    one, turn = "/sessions/{session_id}", sessions_schema.SessionTurn
+    session: type[Any] = sessions_schema.Session
+    stored = {202: {"model": tasks_schema.Accepted, "description": "Stored; it will run."}}
+    create, fork = openapi.creating("CreateSession"), openapi.creating("ForkSession", "session_id")
+    _add(router, "POST", "/sessions", routes.create, session, plain=create, status_code=201)
+    _add(router, "GET", "/sessions", routes.list, sessions_schema.SessionPage)
+    _add(router, "GET", one, routes.get, session)
+    _add(router, "PATCH", one, routes.update, session, plain=openapi.body("UpdateSession", "session_id"))
+    _add(router, "DELETE", one, routes.delete, None, status_code=204)
+    _add(router, "GET", f"{one}/history", routes.history, sessions_schema.SessionHistory)
+    _add(router, "POST", f"{one}/fork", routes.fork, session, plain=fork, status_code=201)
+    for view, name in ((routes.invoke, "TurnRequest"), (routes.regenerate, "RegenerateTurn")):
+        plain = openapi.invoking(name, "session_id")
+        _add(router, "POST", f"{one}/{view.__name__}", view, turn, plain=plain, responses=stored)
+    return router
+
+
+def _knowledge(routes: KnowledgeRoutes) -> APIRouter:
+    router = APIRouter(prefix=f"{BASE}/knowledge-bases", tags=["knowledge_bases"])
+    base, document, one = knowledge_schema.KnowledgeBase, knowledge_schema.KnowledgeDocument, "/{kb_id}"
+    search, found = openapi.body("SearchKnowledgeBases"), knowledge_schema.SearchAnswer
+    create, update = openapi.creating("CreateKnowledgeBase"), openapi.body("UpdateKnowledgeBase", "kb_id")
+    _add(router, "POST", "", routes.create, base, plain=create, status_code=201)
+    _add(router, "GET", "", routes.list, list[base])  # type: ignore[valid-type]
+    _add(router, "POST", "/search", routes.search, found, plain=search)
+    _add(router, "GET", one, routes.get, base)
+    _add(router, "PATCH", one, routes.update, base, plain=update)
+    _add(router, "DELETE", one, routes.delete, None, status_code=204)
+    accepted, add = knowledge_schema.DocumentAccepted, openapi.ADD_DOCUMENT
+    _add(router, "POST", f"{one}/documents", routes.add_document, accepted, plain=add, status_code=202)
+    _add(router, "GET", f"{one}/documents", routes.list_documents, list[document])  # type: ignore[valid-type]
+    _add(router, "GET", f"{one}/documents/{{doc_id}}", routes.get_document, document)
+    _add(router, "DELETE", f"{one}/documents/{{doc_id}}", routes.delete_document, None, status_code=204)
+    return router
+
+
+def _batches(routes: BatchRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["batches"])
+    batch = batches_schema.Batch
+    asked = openapi.creating("BatchRequest")
+    _add(router, "POST", "/batches", routes.create, batch, plain=asked, status_code=202)
+    _add(router, "GET", "/batches", routes.list, batches_schema.BatchPage)
+    _add(router, "GET", "/batches/{batch_id}", routes.get, batch)
+    results: dict[str, Any] = {"openapi_extra": openapi.RESULTS, "response_class": Response}
+    _add(router, "GET", "/batches/{batch_id}/results", routes.results, None, **results)
+    _add(router, "POST", "/batches/{batch_id}/cancel", routes.cancel, batch)
+    return router
+
+
+def _webhooks(routes: WebhookRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["webhooks"])
+    webhook, path = webhooks_schema.Webhook, "/webhooks/{webhook_id}"
+    asked = openapi.creating("CreateWebhook")
+    _add(router, "POST", "/webhooks", routes.create, webhook, plain=asked, status_code=201)
+    _add(router, "GET", "/webhooks", routes.list, webhooks_schema.WebhookPage)
+    _add(router, "GET", "/webhooks/secret", routes.secret, webhooks_schema.Secret)
+    _add(router, "GET", path, routes.get, webhook)
+    _add(router, "PATCH", path, routes.update, webhook, plain=openapi.body("UpdateWebhook", "webhook_id"))
+    _add(router, "DELETE", path, routes.delete, None, status_code=204)
+    _add(router, "POST", f"{path}/rotate-secret", routes.rotate, webhook)
+    _add(router, "GET", f"{path}/deliveries", routes.deliveries, webhooks_schema.DeliveryPage)
+    again = f"{path}/deliveries/{{delivery_id}}/redeliver"
+    _add(router, "POST", again, routes.redeliver, webhooks_schema.Delivery, status_code=202)
     return router
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from nexusai.providers.adapters.vendors import VENDORS, vendors_with
 from nexusai.providers.transport import Transport
 from nexusai.providers.types import Capability, Provider
 from nexusai.server.http import Problem
@@ -51,13 +52,22 @@ class Catalogue:
         for provider in self._providers.values():
             if capability in provider.capabilities and provider.default_model(capability):
                 return provider
-        raise Problem.field(["task_type"], f"no configured provider has {capability}")
+        raise Problem.field(["task_type"], f"no configured provider has {capability}{_who_would(capability)}")
 
     def _able(self, capability: Capability) -> str:
         able = [name for name, provider in self._providers.items() if capability in provider.capabilities]
-        return f"these have: {', '.join(able)}" if able else "no configured provider has"
+        if able:
+            return f"these have: {', '.join(able)}"
+        return f"no configured provider has{_who_would(capability)}"
 
     async def aclose(self) -> None:
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
         if self._transport is not None:
             await self._transport.aclose()
+
+
+def _who_would(capability: Capability) -> str:
+    """The variables of which one would switch on a provider that can."""
+    vendors = [VENDORS[name] for name in vendors_with(capability)]
+    names = [vendor.key if vendor.key_required else vendor.moved_by[0] for vendor in vendors]
+    return f"; set one of {', '.join(names)}" if names else ""

@@ -20,9 +20,10 @@ class DataDir:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().absolute()
-        self.database = self.path / "nexus.db"
-        self.files = self.path / "files"
+        self.path: Path = path.expanduser().absolute()
+        self.database: Path = self.path / "nexus.db"
+        self.files: Path = self.path / "files"
+        self.artefacts: Path = self.path / "artefacts"
         self._pid = self.path / "pid"
 
     def acquire(self) -> None:

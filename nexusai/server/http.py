@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import logging
 import re
 import sqlite3
@@ -14,11 +15,13 @@ from typing import Any, Final
 
 import msgspec
 import orjson
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nexusai.error import CODES
+from nexusai.providers.trace import upstream_headers
 from nexusai.server.clock import now_ms, rfc3339
 from nexusai.server.ids import new_id
 
@@ -33,11 +36,13 @@ __all__ = [
     "request_id",
 ]
 
-logger = logging.getLogger("nexusai.server")
+logger: logging.Logger = logging.getLogger("nexusai.server")
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 
 _WELL_FORMED_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE = re.compile(rb"[ -~]{1,512}")
 _DRAIN_LIMIT = 1024 * 1024 * 1024
 _DRAIN_SECONDS = 30.0
 
@@ -66,9 +71,9 @@ class Problem(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
-        self.errors = list(errors)
+        self.errors: list[dict[str, Any]] = list(errors)
         self.retry_after = retry_after
-        self.headers = headers or {}
+        self.headers: Mapping[str, str] = headers or {}
         self.members = members
 
     @classmethod
@@ -106,9 +111,11 @@ def problem_response(problem: Problem) -> Response:
 
 
 def broken(error: Exception) -> Problem:
-    """What an unforeseen error is to the caller; a database that is full or locked may be well again soon."""
+    """What an unforeseen error is to the caller; a disk or database that is full may be well again soon."""
     if isinstance(error, sqlite3.OperationalError):
         return Problem("SERVICE_UNAVAILABLE", "The database cannot be used at the moment.", retry_after=5)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem("SERVICE_UNAVAILABLE", "The platform's disk is full.", retry_after=60)
     return Problem("INTERNAL_ERROR", "The platform failed; the request id finds the reason in its log.")
 
 
@@ -117,9 +124,9 @@ class JsonResponse(Response):
 
     def __init__(self, data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         self.status_code = status
-        self.background = None
-        self.body = orjson.dumps(data)
-        self.raw_headers = [
+        self.background: BackgroundTask | None = None
+        self.body: bytes = orjson.dumps(data)
+        self.raw_headers: list[tuple[bytes, bytes]] = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self.body)),
             *((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in (headers or {}).items()),
@@ -158,6 +165,7 @@ class RequestContext:
         headers = scope[HEADERS] = dict(scope["headers"])
         name = _well_formed(headers.get(b"x-request-id")) or new_id("req")
         request_id.set(name)
+        upstream_headers.set(_trace(headers))
         body = Body(receive) if _may_be_large(headers) else None
         header = (b"x-request-id", name.encode())
         status, ended = 0, False
@@ -224,6 +232,15 @@ class Body:
         size = 0
         while not self._ended and size < _DRAIN_LIMIT:
             size += len((await self()).get("body", b""))
+
+
+def _trace(headers: Mapping[bytes, bytes]) -> Mapping[str, str]:
+    """The W3C Trace Context of a request, which goes along to the provider; malformed, it is none."""
+    parent, state = headers.get(b"traceparent"), headers.get(b"tracestate", b"")
+    if parent is None or not _TRACEPARENT.fullmatch(parent):
+        return {}
+    told = {"traceparent": parent.decode()}
+    return {**told, "tracestate": state.decode()} if _TRACESTATE.fullmatch(state) else told
 
 
 def _well_formed(name: bytes | None) -> str | None:

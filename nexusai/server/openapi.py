@@ -9,10 +9,45 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from nexusai.error import CODES
-from nexusai.server.tasks.kinds import KINDS
+from nexusai.server.batches.models import BatchRequest
+from nexusai.server.knowledge.models import (
+    AddDocument,
+    CreateKnowledgeBase,
+    SearchKnowledgeBases,
+    UpdateKnowledgeBase,
+)
+from nexusai.server.knowledge.processing import DOCUMENT_PROCESSING
+from nexusai.server.sessions.models import (
+    AgentConfig,
+    CreateSession,
+    ForkSession,
+    RegenerateTurn,
+    TurnRequest,
+    UpdateSession,
+)
+from nexusai.server.tasks.kinds import KINDS as TASK_KINDS
 from nexusai.server.tasks.models import InvokeRequest
+from nexusai.server.tasks.shorthand import EmbeddingsRequest
+from nexusai.server.webhooks.models import CreateWebhook, UpdateWebhook
 
-__all__ = ["CONTENT", "EVENTS", "GET_TASK", "INVOKE", "LIST_TASKS", "OPEN", "UPLOAD", "document"]
+__all__ = [
+    "ADD_DOCUMENT",
+    "CONTENT",
+    "EMBED",
+    "EVENTS",
+    "GET_TASK",
+    "INVOKE",
+    "LIST_TASKS",
+    "OPEN",
+    "RESULTS",
+    "UPLOAD",
+    "body",
+    "creating",
+    "document",
+    "invoking",
+]
+
+KINDS = {**TASK_KINDS, DOCUMENT_PROCESSING.task_type: DOCUMENT_PROCESSING}
 
 _REF = "#/components/schemas/{name}"
 
@@ -29,20 +64,34 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
-INVOKE: dict[str, Any] = {
-    "parameters": [_PREFER, _IDEMPOTENCY_KEY],
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": _REF.format(name="InvokeRequest")}}},
-    },
-    "responses": {
-        "200": {
-            "description": "The finished task; with `stream` its events.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        }
-    },
-}
-"""What `POST /invoke` takes, which its bare function does not tell."""
+
+def body(schema: str, *ids: str) -> dict[str, Any]:
+    """What a bare function does not tell: its JSON body, and the ids of its path."""
+    path = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in ids]
+    content = {"application/json": {"schema": {"$ref": _REF.format(name=schema)}}}
+    return {"parameters": path, "requestBody": {"required": True, "content": content}}
+
+
+def creating(schema: str, *ids: str) -> dict[str, Any]:
+    """The same of what makes something."""
+    told = body(schema, *ids)
+    return {**told, "parameters": [*told["parameters"], _IDEMPOTENCY_KEY]}
+
+
+def invoking(schema: str, *ids: str) -> dict[str, Any]:
+    """The same of what makes a task, and is answered as its caller prefers."""
+    told = creating(schema, *ids)
+    finished = {
+        "description": "The finished task; with `stream` its events.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+    return {**told, "parameters": [*told["parameters"], _PREFER], "responses": {"200": finished}}
+
+
+INVOKE: dict[str, Any] = invoking("InvokeRequest")
+
+_EMBED = creating("EmbeddingsRequest")
+EMBED: dict[str, Any] = {**_EMBED, "parameters": [*_EMBED["parameters"], _PREFER]}
 
 GET_TASK: dict[str, Any] = {
     "parameters": [
@@ -110,6 +159,23 @@ CONTENT: dict[str, Any] = {
     "security": [{"key": []}, {}],
 }
 
+_ADD = creating("AddDocument", "kb_id")
+_FILE: dict[str, Any] = UPLOAD["requestBody"]["content"]
+ADD_DOCUMENT: dict[str, Any] = {
+    **_ADD,
+    "requestBody": {"required": True, "content": {**_FILE, **_ADD["requestBody"]["content"]}},
+}
+"""A document comes as a file, or as the id of one."""
+
+RESULTS: dict[str, Any] = {
+    "responses": {
+        "200": {
+            "description": "A line of JSON for each request, in their order.",
+            "content": {"application/jsonl": {"schema": {"type": "string"}}},
+        }
+    }
+}
+
 OPEN: dict[str, Any] = {"security": []}
 """What needs no key."""
 
@@ -169,7 +235,17 @@ def document(api: FastAPI) -> dict[str, Any]:
 
 
 def _structs() -> dict[str, Any]:
-    types: list[Any] = [InvokeRequest]
+    sessions = (CreateSession, UpdateSession, ForkSession, TurnRequest, RegenerateTurn)
+    knowledge = (CreateKnowledgeBase, UpdateKnowledgeBase, AddDocument, SearchKnowledgeBases)
+    types: list[Any] = [
+        InvokeRequest,
+        EmbeddingsRequest,
+        AgentConfig,
+        BatchRequest,
+        CreateWebhook,
+        UpdateWebhook,
+    ]
+    types += [*sessions, *knowledge]
     for kind in KINDS.values():
         types += [kind.input, kind.config]
     _, schemas = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
@@ -178,4 +254,10 @@ def _structs() -> dict[str, Any]:
     invoke["input"] = {"anyOf": [{"$ref": _REF.format(name=kind.input.__name__)} for kind in KINDS.values()]}
     configs = [{"$ref": _REF.format(name=kind.config.__name__)} for kind in KINDS.values()]
     invoke["config"] = {"anyOf": [*configs, {"type": "object"}, {"type": "null"}], "default": None}
+    agent = {"anyOf": [{"$ref": _REF.format(name="AgentConfig")}, {"type": "null"}], "default": None}
+    for name in ("CreateSession", "UpdateSession"):
+        schemas[name]["properties"]["agent_config"] = agent
+    named = {"type": "object", "properties": {"custom_id": {"type": ["string", "null"]}}}
+    one = {"allOf": [named, {"description": "What `POST /invoke` takes, and a `custom_id`."}]}
+    schemas["BatchRequest"]["properties"]["requests"]["anyOf"][0]["items"] = one
     return dict(schemas)

@@ -9,19 +9,34 @@ from collections.abc import Mapping
 from dotenv import dotenv_values
 
 from nexusai.error import ConfigurationError
-from nexusai.providers.adapters.local import LocalProvider
-from nexusai.providers.client import open_provider
-from nexusai.providers.config import configured
-from nexusai.providers.types import Provider
+from nexusai.providers.config import config_for, configured
+from nexusai.providers.provider import open_providers
+from nexusai.providers.transport import Transport
+from nexusai.server.batches.service import BatchService
+from nexusai.server.batches.store import BatchStore
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.data_dir import DataDir
 from nexusai.server.db.engine import Database, migrate
 from nexusai.server.files.service import FileService
-from nexusai.server.files.storage import LocalDisk
+from nexusai.server.files.storage import LocalDisk, Storage
 from nexusai.server.files.store import FileStore
 from nexusai.server.ids import new_id
 from nexusai.server.keys.service import KeyService
 from nexusai.server.keys.store import KeyStore
+from nexusai.server.knowledge.artefacts import Artefacts
+from nexusai.server.knowledge.embedding import Embeddings
+from nexusai.server.knowledge.finder import Finder
+from nexusai.server.knowledge.pipeline import Pipeline
+from nexusai.server.knowledge.processing import DOCUMENT_PROCESSING
+from nexusai.server.knowledge.search import Search
+from nexusai.server.knowledge.service import KnowledgeService
+from nexusai.server.knowledge.sqlite_index import SqliteIndex
+from nexusai.server.knowledge.store import KnowledgeStore
+from nexusai.server.sessions.agents import agents
+from nexusai.server.sessions.configs import AgentConfigs
+from nexusai.server.sessions.service import SessionService
+from nexusai.server.sessions.store import SqlSessionStore
+from nexusai.server.sessions.turn import Turns
 from nexusai.server.settings import Settings
 from nexusai.server.tasks.dispatch.embedded import EmbeddedDispatcher
 from nexusai.server.tasks.events.memory import MemoryEvents
@@ -30,6 +45,9 @@ from nexusai.server.tasks.reconciler import Reconciler
 from nexusai.server.tasks.runner import Runner
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.tasks.store import SqliteTaskStore
+from nexusai.server.webhooks.sender import Sender
+from nexusai.server.webhooks.service import WebhookService
+from nexusai.server.webhooks.store import WebhookStore
 
 __all__ = ["Platform"]
 
@@ -46,11 +64,14 @@ class Platform:
         self._data.acquire()
         try:
             migrate(self._data.database)
-            self._wire(self._data.secret())
+            self._wire(self._data.secret(), await self._storage())
             self._store.start()
             await self._store.void_leases()
             await self._dispatcher.start()
             await self._reconciler.start()
+            await self.knowledge.reconcile()
+            await self.webhooks.start()
+            await self.batches.start()
         except BaseException as error:
             self._data.release()
             if isinstance(error, sqlite3.OperationalError):
@@ -59,18 +80,39 @@ class Platform:
                 ) from None
             raise
 
-    def _wire(self, secret: bytes) -> None:
+    async def _storage(self) -> Storage:
+        if self.settings.storage is None:
+            return LocalDisk(self._data.files)
+        from nexusai.server.files.s3 import S3  # an extra
+
+        storage = S3(self.settings.storage, environment())
+        await storage.check()
+        return storage
+
+    def _wire(self, secret: bytes, storage: Storage) -> None:
         settings = self.settings
         self._database = Database(self._data.database)
         self._catalogue = open_catalogue(environment())
-        self.keys = KeyService(KeyStore(self._database), secret)
-        self.files = FileService(
+        self.keys: KeyService = KeyService(KeyStore(self._database), secret)
+        self.files: FileService = FileService(
             store=FileStore(self._database),
-            storage=LocalDisk(self._data.files),
+            storage=storage,
             secret=secret,
             link_seconds=settings.link_seconds,
             public_url=settings.public_url,
+            types=tuple(kind.strip().lower() for kind in settings.file_types.split(",")),
         )
+        knowledge_store = KnowledgeStore(self._database, index := SqliteIndex(self._database))
+        embeddings = Embeddings(self._catalogue, knowledge_store)
+        finder = Finder(knowledge_store, Search(index), embeddings)
+        artefacts = Artefacts(self._data.artefacts)
+        pipeline = Pipeline(knowledge_store, artefacts, embeddings, self.files)
+        session_store, known_agents = SqlSessionStore(self._database), agents()
+        turns = Turns(session_store, known_agents, finder)
+        kinds = {
+            kind.task_type: kind
+            for kind in (*KINDS.values(), DOCUMENT_PROCESSING, *pipeline.kinds, turns.kind)
+        }
         self._store = SqliteTaskStore(self._data.database)
         self._events = MemoryEvents()
         runner = Runner(
@@ -78,7 +120,7 @@ class Platform:
             store=self._store,
             events=self._events,
             catalogue=self._catalogue,
-            kinds=KINDS,
+            kinds=kinds,
             media=self.files,
             lease=settings.lease,
         )
@@ -91,15 +133,37 @@ class Platform:
             interval=settings.reconcile_interval,
             max_attempts=settings.max_attempts,
         )
-        self.tasks = TaskService(
+        self.tasks: TaskService = TaskService(
             store=self._store,
             dispatcher=self._dispatcher,
             events=self._events,
             catalogue=self._catalogue,
-            kinds=KINDS,
+            kinds=kinds,
             default_timeout=settings.task_timeout,
             max_attempts=settings.max_attempts,
             heartbeat=settings.heartbeat,
+        )
+        self.webhooks: WebhookService = WebhookService(
+            WebhookStore(self._database),
+            self.tasks,
+            Sender(allow_private=settings.webhook_allow_private),
+            secret,
+        )
+        runner.on_told = self.webhooks.wake
+        self.batches: BatchService = BatchService(
+            BatchStore(self._database), self.tasks, self.files, self.webhooks
+        )
+        self.knowledge: KnowledgeService = KnowledgeService(
+            store=knowledge_store,
+            finder=finder,
+            embeddings=embeddings,
+            artefacts=artefacts,
+            files=self.files,
+            tasks=self.tasks,
+        )
+        self.files.users.append(self.knowledge)
+        self.sessions: SessionService = SessionService(
+            session_store, self.tasks, AgentConfigs(self._catalogue, known_agents, finder)
         )
 
     async def probe(self) -> None:
@@ -108,6 +172,8 @@ class Platform:
 
     async def drain(self) -> None:
         """Give running tasks the grace to finish, hand the others back, then let go of who waits for them."""
+        await self.batches.stop()
+        await self.webhooks.stop()
         await self._reconciler.stop()
         await self._dispatcher.stop(self.settings.shutdown_grace)
         self._events.close()
@@ -130,11 +196,9 @@ def environment() -> dict[str, str]:
 def open_catalogue(environ: Mapping[str, str]) -> Catalogue:
     """The providers that the environment switches on, then `local`, which is always there."""
     remote = configured(environ)
-    transport = None
-    opened: dict[str, Provider] = {}
+    transport: Transport | None = None
     if remote:
-        from nexusai.server.upstream import AiohttpTransport  # a third of a second to load
+        from nexusai.providers.transport_aiohttp import AiohttpTransport  # a third of a second to load
 
         transport = AiohttpTransport()
-        opened = {name: open_provider(config, transport) for name, config in remote.items()}
-    return Catalogue({**opened, "local": LocalProvider()}, transport)
+    return Catalogue(open_providers({**remote, "local": config_for("local", environ)}, transport), transport)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,7 +21,7 @@ _KEY = re.compile(rf"{KEY_PREFIX}[A-Za-z0-9_-]{{16,}}")
 class Settings(BaseSettings):
     """The platform's settings; none is needed."""
 
-    model_config = SettingsConfigDict(
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_prefix="NEXUS_",
         env_file=".env",
         env_ignore_empty=True,
@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(default=512 * 1024 * 1024, ge=1024)
     """Largest uploaded file."""
 
+    file_types: Annotated[str, Field(pattern=r"^ *[\w.+*-]+/[\w.+*-]+ *(, *[\w.+*-]+/[\w.+*-]+ *)*$")] = "*/*"
+    """Types of files that are taken, found from their bytes; with commas between: `image/*,text/plain`."""
+
+    storage: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^?#]*)?$")] | None = None
+    """A bucket for the files, as `s3://bucket/prefix`; else they lie in the data folder."""
+
     link_seconds: int = Field(default=24 * 3600, ge=1)
     """How long a link to a result is good."""
 
@@ -68,6 +74,9 @@ class Settings(BaseSettings):
 
     shutdown_grace: float = Field(default=5.0, ge=0)
     """Seconds that running tasks get to finish when the platform is told to stop."""
+
+    webhook_allow_private: bool = False
+    """Whether webhooks may call addresses of this network and this machine."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "warning"
 

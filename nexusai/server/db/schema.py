@@ -17,13 +17,31 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = ["files", "keys", "metadata", "tasks"]
+__all__ = [
+    "TELL",
+    "batch_items",
+    "batches",
+    "chunks",
+    "documents",
+    "embeddings",
+    "files",
+    "keys",
+    "knowledge_bases",
+    "metadata",
+    "session_messages",
+    "sessions",
+    "tasks",
+    "vectors",
+    "webhook_deliveries",
+    "webhooks",
+]
 
-metadata = MetaData()
+metadata: MetaData = MetaData()
 
+TELL = text("notify AND status IN ('completed', 'failed', 'cancelled')")
 OPEN = text("status IN ('queued', 'running')")
 
-tasks = Table(
+tasks: Table = Table(
     "tasks",
     metadata,
     Column("id", Text, primary_key=True),
@@ -51,12 +69,15 @@ tasks = Table(
     Column("finished_at", BigInteger),
     Column("output_json", Text),
     Column("error_json", Text),
+    Column("webhook_json", Text),
+    Column("notify", Boolean, nullable=False, server_default=text("false")),
     UniqueConstraint("project", "idempotency_key", name="tasks_idempotency"),
     Index("tasks_by_project", "project", "id"),
     Index("tasks_open", "id", sqlite_where=OPEN),
+    Index("tasks_to_tell", "id", sqlite_where=TELL),
 )
 
-files = Table(
+files: Table = Table(
     "files",
     metadata,
     Column("id", Text, primary_key=True),
@@ -71,7 +92,7 @@ files = Table(
     Index("files_by_project", "project", "id"),
 )
 
-keys = Table(
+keys: Table = Table(
     "keys",
     metadata,
     Column("id", Text, primary_key=True),
@@ -80,4 +101,210 @@ keys = Table(
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("hint", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+)
+
+# SQLite counts rows by itself only in a column of type INTEGER.
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+knowledge_bases: Table = Table(
+    "knowledge_bases",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text),
+    Column("embedding_model", Text),
+    Column("chunk_size", Integer, nullable=False),
+    Column("chunk_overlap", Integer, nullable=False),
+    Column("index_version", Integer, nullable=False, server_default="1"),
+    Column("building_version", Integer),
+    Column("revision", BigInteger, nullable=False, server_default="0"),
+    Column("index_model", Text),
+    Column("building_task", Text),
+    Column("idempotency_key", Text),
+    Column("request_hash", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("project", "idempotency_key", name="knowledge_bases_idempotency"),
+    Index("knowledge_bases_by_project", "project", "id"),
+)
+
+documents: Table = Table(
+    "documents",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kb_id", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("file_id", Text, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("file_type", Text, nullable=False),
+    Column("file_size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("metadata_json", Text),
+    Column("processing_status", Text, nullable=False),
+    Column("stage", Text),
+    Column("progress", Float, nullable=False, server_default="0"),
+    Column("chunk_count", Integer, nullable=False, server_default="0"),
+    Column("content_preview", Text),
+    Column("error", Text),
+    Column("error_code", Text),
+    Column("retryable", Boolean),
+    Column("task_id", Text),
+    Column("index_version", Integer),
+    Column("idempotency_key", Text),
+    Column("uploaded_at", BigInteger, nullable=False),
+    Column("processed_at", BigInteger),
+    Column("owns_file", Boolean, nullable=False, server_default=text("false")),
+    UniqueConstraint("project", "idempotency_key", name="documents_idempotency"),
+    UniqueConstraint("kb_id", "sha256", name="documents_bytes"),
+    Index("documents_by_file", "file_id"),
+)
+
+chunks: Table = Table(
+    "chunks",
+    metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("kb_id", Text, nullable=False),
+    Column("doc_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("page", Integer),
+    Column("headings_json", Text),
+    Index("chunks_by_document", "doc_id", "version"),
+    Index("chunks_by_base", "kb_id", "version"),
+    sqlite_autoincrement=True,  # a number is never given twice, so what a cache knows of it stays true
+)
+
+vectors: Table = Table(
+    "vectors",
+    metadata,
+    Column("chunk", BigInteger, primary_key=True, autoincrement=False),
+    Column("kb_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("doc_id", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("vectors_by_base", "kb_id", "version", "chunk"),
+    Index("vectors_by_document", "doc_id"),
+)
+
+embeddings: Table = Table(
+    "embeddings",
+    metadata,
+    Column("doc_id", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("hash", Text, primary_key=True),
+    Column("kb_id", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("embeddings_by_base", "kb_id", "model", "hash"),
+)
+
+webhooks: Table = Table(
+    "webhooks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("events_json", Text),
+    Column("is_active", Boolean, nullable=False),
+    Column("secret_version", Integer, nullable=False),
+    Column("failing_since", BigInteger),
+    Column("idempotency_key", Text),
+    Column("request_hash", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("project", "idempotency_key", name="webhooks_idempotency"),
+    Index("webhooks_by_project", "project", "id"),
+)
+
+webhook_deliveries: Table = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("webhook_id", Text),
+    Column("url", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Index("webhook_deliveries_due", "status", "next_at"),
+    Index("webhook_deliveries_by_webhook", "webhook_id", "id"),
+    Index("webhook_deliveries_by_subject", "subject"),
+)
+
+batches: Table = Table(
+    "batches",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("metadata_json", Text),
+    Column("webhook_json", Text),
+    Column("idempotency_key", Text),
+    Column("request_hash", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("cancelled_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("counts_json", Text),
+    UniqueConstraint("project", "idempotency_key", name="batches_idempotency"),
+    Index("batches_by_project", "project", "id"),
+)
+
+batch_items: Table = Table(
+    "batch_items",
+    metadata,
+    Column("batch_id", Text, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("custom_id", Text),
+    Column("request_json", Text, nullable=False),
+    Column("task_id", Text),
+    Column("error_json", Text),
+)
+
+sessions: Table = Table(
+    "sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("agent_type", Text, nullable=False),
+    Column("name", Text),
+    Column("config_json", Text, nullable=False),
+    Column("metadata_json", Text),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    Column("busy_task", Text),
+    Column("busy_at", BigInteger, nullable=False, server_default="0"),
+    Column("summary", Text),
+    Column("summary_until", Integer, nullable=False, server_default="0"),
+    Column("idempotency_key", Text),
+    Column("request_hash", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    UniqueConstraint("project", "idempotency_key", name="sessions_idempotency"),
+    Index("sessions_by_project", "project", "id"),
+)
+
+session_messages: Table = Table(
+    "session_messages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("session_id", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("message_json", Text, nullable=False),
+    Column("metadata_json", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("session_id", "position", name="session_messages_in_order"),
+    UniqueConstraint("session_id", "task_id", "ordinal", name="session_messages_once"),
 )

@@ -7,21 +7,33 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 from nexusai.server.clock import now_ms
+from nexusai.server.files.content_type import SAMPLE, content_type, is_among
 from nexusai.server.files.models import StoredFile
-from nexusai.server.files.storage import LocalDisk, Written
+from nexusai.server.files.storage import Storage
 from nexusai.server.files.store import FileStore
 from nexusai.server.http import KEY_LIFETIME, Problem
 from nexusai.server.ids import new_id
+from nexusai.server.tasks.kinds.kind import FileOnDisk
 
-__all__ = ["FileService"]
+__all__ = ["FileService", "FileUser"]
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_MOST_IN_A_PROMPT = 32 * 1024 * 1024
+
+
+class FileUser(Protocol):
+    """A feature that makes something of files."""
+
+    async def use_of_file(self, project: str, file_id: str) -> str | None:
+        """What is made of the file, in words that end a sentence; None when nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +41,42 @@ class FileService:
     """Every call names the project that asks: what belongs to another does not exist for it."""
 
     store: FileStore
-    storage: LocalDisk
+    storage: Storage
     secret: bytes
     link_seconds: int
     public_url: str | None
+    types: tuple[str, ...] = ("*/*",)
+    users: list[FileUser] = field(default_factory=list)
 
     async def upload(
-        self, project: str, filename: str, media_type: str, chunks: AsyncIterator[bytes], key: str | None
+        self, project: str, filename: str, said_type: str, chunks: AsyncIterator[bytes], key: str | None
     ) -> StoredFile:
-        """Store a file. The same idempotency key with the same bytes gives the file that is there already."""
+        """Store a file. The same idempotency key with the same bytes gives the file that is there already.
+
+        Its type is what its bytes are. Raises a 415 `Problem` for one that is not taken.
+        """
+        name = _named(filename)
+        head, chunks = await _peeked(chunks)
+        kind = content_type(head, name, said_type)
+        if not is_among(kind, self.types):
+            taken = ", ".join(self.types)
+            raise Problem("UNSUPPORTED_MEDIA_TYPE", f"The file is {kind}; what is taken is {taken}.")
+        return await self._store(project, name, kind, chunks, key)
+
+    async def keep(self, project: str, filename: str, data: bytes, media_type: str) -> str:
+        """Store a task's result; its file id."""
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield data
+
+        return (await self._store(project, filename, media_type, whole(), None)).id
+
+    async def _store(
+        self, project: str, name: str, kind: str, chunks: AsyncIterator[bytes], key: str | None
+    ) -> StoredFile:
         file_id = new_id("file")
         written = await self.storage.write(file_id, chunks)
-        file = _describe(file_id, project, filename, media_type, written, key)
+        file = StoredFile(file_id, project, name, kind, written.size, written.sha256, key, now_ms())
         if await self.store.add(file):
             return file
         earlier = await self.store.find_by_key(project, key or "")
@@ -53,35 +89,53 @@ class FileService:
             raise Problem("CONFLICT", "This Idempotency-Key was used for another file; use a new key.")
         return earlier
 
-    async def keep(self, project: str, filename: str, data: bytes, media_type: str) -> str:
-        """Store a task's result; its file id."""
-
-        async def whole() -> AsyncIterator[bytes]:
-            yield data
-
-        return (await self.upload(project, filename, media_type, whole(), None)).id
-
     async def get(self, project: str, file_id: str) -> StoredFile:
         return _there(await self.store.find(project, file_id), file_id)
 
     async def page(self, project: str, page: int, per_page: int) -> tuple[list[StoredFile], int]:
         return await self.store.page(project, (page - 1) * per_page, per_page)
 
-    async def delete(self, project: str, file_id: str) -> None:
-        """The row first: bytes without a row are only waste, a row without bytes is a broken promise."""
+    async def delete(self, project: str, file_id: str, force: bool = False) -> None:
+        """Raises a 409 `Problem` for a file that something is made of, unless it is forced.
+
+        The row first: bytes without a row are only waste, a row without bytes is a broken promise.
+        """
+        for user in () if force else self.users:
+            if use := await user.use_of_file(project, file_id):
+                raise Problem(
+                    "CONFLICT", f"The file is in use by {use}; `?force=true` deletes it all the same."
+                )
         if not await self.store.delete(project, file_id):
             raise _missing(file_id)
         await self.storage.delete(file_id)
 
     async def data_uri(self, project: str, file_id: str) -> str:
+        file = await self._input(project, file_id)
+        if file.size > _MOST_IN_A_PROMPT:
+            limit = f"{_MOST_IN_A_PROMPT >> 20} MiB"
+            raise Problem.field(["input", "file_id"], f"{file_id!r} is larger than a prompt holds: {limit}")
+        data = base64.b64encode(b"".join([piece async for piece in self.read(file)])).decode()
+        return f"data:{file.content_type};base64,{data}"
+
+    @asynccontextmanager
+    async def on_disk(self, project: str, file_id: str) -> AsyncIterator[FileOnDisk]:
+        """A file where parsers can open it, for as long as the block lasts."""
+        file = await self._input(project, file_id)
+        async with self.path(file) as path:
+            yield FileOnDisk(path, file.filename, file.content_type)
+
+    async def _input(self, project: str, file_id: str) -> StoredFile:
         file = await self.store.find(project, file_id)
         if file is None:
             raise Problem.field(["input", "file_id"], f"there is no file {file_id!r}")
-        data = base64.b64encode(await self.storage.read(file.id)).decode()
-        return f"data:{file.content_type};base64,{data}"
+        return file
 
-    def path(self, file: StoredFile) -> Path:
-        return self.storage.path(file.id)
+    def path(self, file: StoredFile) -> AbstractAsyncContextManager[Path]:
+        return self.storage.on_disk(file.id)
+
+    def read(self, file: StoredFile, start: int = 0, size: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start`, `size` of them or all, piece by piece."""
+        return self.storage.read(file.id, start, size)
 
     def link(self, file_id: str, base_url: str) -> str:
         """An address that gives the file without a key until it expires."""
@@ -105,12 +159,23 @@ class FileService:
         return hmac.new(self.secret, f"file:{file_id}:{expires}".encode(), hashlib.sha256).hexdigest()
 
 
-def _describe(
-    file_id: str, project: str, filename: str, media_type: str, written: Written, key: str | None
-) -> StoredFile:
-    return StoredFile(
-        file_id, project, _named(filename), media_type, written.size, written.sha256, key, now_ms()
-    )
+async def _peeked(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+    """The first bytes, and all of them again."""
+    first: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        first.append(chunk)
+        size += len(chunk)
+        if size >= SAMPLE:
+            break
+
+    async def again() -> AsyncIterator[bytes]:
+        while first:
+            yield first.pop(0)
+        async for chunk in chunks:
+            yield chunk
+
+    return b"".join(first)[:SAMPLE], again()
 
 
 def _named(filename: str) -> str:

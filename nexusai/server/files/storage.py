@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
-__all__ = ["LocalDisk", "Storage", "Written"]
+__all__ = ["LocalDisk", "Storage", "Written", "pieces_of"]
 
 PIECE = 1024 * 1024
 
@@ -25,7 +25,11 @@ class Storage(Protocol):
 
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> Written: ...
 
-    async def read(self, name: str) -> bytes: ...
+    def read(self, name: str, start: int = 0, size: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes from `start`, `size` of them or all, piece by piece. Raises `FileNotFoundError`."""
+
+    def on_disk(self, name: str) -> AbstractAsyncContextManager[Path]:
+        """A path where the bytes lie for as long as the block lasts; they are not to be changed."""
 
     async def delete(self, name: str) -> None:
         """Fine when there is nothing of that name."""
@@ -40,34 +44,41 @@ class LocalDisk:
         for left in folder.glob("*.part"):  # of a process that was killed while it wrote
             left.unlink()
 
-    def path(self, name: str) -> Path:
-        return self._folder / name
-
     async def write(self, name: str, chunks: AsyncIterator[bytes]) -> Written:
         part = self._folder / f"{name}.part"
         digest, size = hashlib.sha256(), 0
         try:
             with await asyncio.to_thread(part.open, "wb") as file:
-                async for piece in _pieces(chunks):
+                async for piece in pieces_of(chunks):
                     await asyncio.to_thread(_add, file, digest, piece)
                     size += len(piece)
                 await asyncio.to_thread(_sync, file)
-            await asyncio.to_thread(_rename, part, self.path(name))
+            await asyncio.to_thread(_rename, part, self._folder / name)
         except BaseException:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
         return Written(size, digest.hexdigest())
 
-    async def read(self, name: str) -> bytes:
-        return await asyncio.to_thread(self.path(name).read_bytes)
+    async def read(self, name: str, start: int = 0, size: int | None = None) -> AsyncGenerator[bytes, None]:
+        with await asyncio.to_thread((self._folder / name).open, "rb") as file:
+            file.seek(start)
+            left = size
+            while piece := await asyncio.to_thread(file.read, PIECE if left is None else min(PIECE, left)):
+                if left is not None:
+                    left -= len(piece)
+                yield piece
+
+    @asynccontextmanager
+    async def on_disk(self, name: str) -> AsyncIterator[Path]:
+        yield self._folder / name
 
     async def delete(self, name: str) -> None:
-        await asyncio.to_thread(self.path(name).unlink, missing_ok=True)
+        await asyncio.to_thread((self._folder / name).unlink, missing_ok=True)
 
 
-async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in fewer, larger pieces: each costs a trip to a thread."""
+async def pieces_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in fewer, larger pieces: each costs a trip to a thread, or to a network."""
     gathered: list[bytes] = []
     size = 0
     async for chunk in chunks:

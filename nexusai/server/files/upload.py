@@ -23,8 +23,8 @@ class Upload:
     """Read with `open`, then `chunks`; other parts of the form are skipped."""
 
     def __init__(self, request: Request, limit: int) -> None:
-        self.filename = ""
-        self.media_type = _UNKNOWN
+        self.filename: str = ""
+        self.media_type: str = _UNKNOWN
         self._limit = limit
         self._request = request
         self._body = request.stream()

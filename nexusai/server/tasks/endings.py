@@ -76,12 +76,14 @@ def closing_events(
         events.append(("", orjson.dumps({"output": output})))
     elif not told:
         delta = {"content": output["text"], "reasoning_content": output.get("reasoning")}
-        delta["tool_calls"] = output.get("tool_calls")
+        response = output.get("response", output)  # a session's turn has it inside
+        delta["tool_calls"] = response.get("tool_calls")
+        delta["citations"] = response.get("citations") if response is not output else None
         events.append(("", orjson.dumps({"delta": {key: value for key, value in delta.items() if value}})))
     extra = {
         key: value
         for key, value in output.items()
-        if key not in ("text", "tool_calls", "reasoning", "images")
+        if key not in ("text", "tool_calls", "reasoning", "images", "response")
     }
     last = (
         {"finish_reason": "stop", "usage": None, **extra} if "text" in output else {"finish_reason": "stop"}

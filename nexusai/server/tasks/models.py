@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 import orjson
@@ -12,13 +13,56 @@ from msgspec import Meta, Struct
 from nexusai.server.clock import rfc3339
 from nexusai.server.tasks.states import FINAL
 
-__all__ = ["Filter", "InvokeRequest", "StoredRequest", "TaskRow", "accepted", "show"]
+__all__ = [
+    "EVENTS",
+    "Filter",
+    "InvokeRequest",
+    "StoredRequest",
+    "Target",
+    "TaskRow",
+    "accepted",
+    "check_events",
+    "check_url",
+    "show",
+]
+
+EVENTS: Final = ("task.completed", "task.failed", "task.cancelled", "batch.completed", "webhook.disabled")
+"""What webhooks tell of."""
 
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Metadata = dict[
     Annotated[str, Meta(min_length=1, max_length=64)],
     Annotated[str, Meta(max_length=512)] | Whole | float | bool | None,
 ]
+
+
+class Target(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The `webhook` of a task or a batch: where to call, and at which events (all without)."""
+
+    url: str
+    events: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        check_url(self.url)
+        check_events(self.events)
+
+
+def check_url(url: str) -> None:
+    """Raises `ValueError` for what cannot be called."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and len(url) <= 2000
+    except ValueError:
+        fine = False
+    if not fine:
+        raise ValueError("`url` must be an http or https URL of at most 2000 characters")
+
+
+def check_events(events: list[str] | None) -> None:
+    """Raises `ValueError` for an event that nobody tells of."""
+    unknown = [event for event in events or () if event not in EVENTS]
+    if unknown:
+        raise ValueError(f"{unknown[0][:50]!r} is no event; known: {', '.join(EVENTS)}")
 
 
 class InvokeRequest(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -33,14 +77,17 @@ class InvokeRequest(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: Annotated[Metadata, Meta(max_length=50)] | None = None
     priority: Annotated[int, Meta(ge=-100, le=100, description="Higher goes first.")] = 0
     timeout: Annotated[float, Meta(gt=0, le=86400, description="Seconds the task may run.")] | None = None
+    webhook: Target | None = None
 
 
-class StoredRequest(Struct, frozen=True):
+class StoredRequest(Struct, frozen=True, omit_defaults=True):
     """What a worker needs of the request, as `request_json` keeps it."""
 
     input: msgspec.Raw
     config: dict[str, Any]
     stream: bool
+    trace: dict[str, str] = {}
+    """The headers by which the provider's work belongs to the caller's trace."""
 
     @classmethod
     def of(cls, row: TaskRow) -> StoredRequest:
@@ -75,6 +122,9 @@ class TaskRow(Struct, frozen=True):
     finished_at: int | None = None
     output_json: str | None = None
     error_json: str | None = None
+    webhook_json: str | None = None
+    notify: bool = False
+    """Whether somebody is to be told of its end, and has not been yet."""
 
 
 class Filter(NamedTuple):

@@ -18,7 +18,7 @@ from nexusai.server.tasks.store import TaskStore
 
 __all__ = ["Reconciler"]
 
-logger = logging.getLogger("nexusai.server.tasks")
+logger: logging.Logger = logging.getLogger("nexusai.server.tasks")
 
 
 class Reconciler:

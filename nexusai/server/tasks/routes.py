@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
 from fastapi import Query
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from nexusai.error import CODES
 from nexusai.server.clock import milliseconds
 from nexusai.server.files.service import FileService
 from nexusai.server.http import (
@@ -26,23 +24,23 @@ from nexusai.server.http import (
     idempotency_key,
     invalid,
     preferences,
-    problem_response,
     read_json,
     request_id,
     wait_preference,
 )
 from nexusai.server.keys.service import KeyService
-from nexusai.server.tasks.endings import CANCELLED, Failure
-from nexusai.server.tasks.events import Event
-from nexusai.server.tasks.models import Filter, InvokeRequest, TaskRow, accepted
+from nexusai.server.tasks.answers import TaskAnswers
+from nexusai.server.tasks.models import Filter, InvokeRequest, TaskRow
 from nexusai.server.tasks.service import TaskService
-from nexusai.server.tasks.states import FINAL, Status
+from nexusai.server.tasks.shorthand import EmbeddingsRequest, embeddings_of
+from nexusai.server.tasks.states import Status
 
 __all__ = ["TaskRoutes"]
 
 LONGEST_POLL: Final = 60.0
 
 _decoder = msgspec.json.Decoder(InvokeRequest)
+_embeddings = msgspec.json.Decoder(EmbeddingsRequest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +59,26 @@ class TaskRoutes:
             wanted = _decoder.decode(body)
         except MALFORMED as error:
             raise invalid(error) from None
-        preferred = preferences(request)
         row = await self.tasks.submit(
             project, wanted, idempotency_key=idempotency_key(request), request_id=request_id.get()
         )
-        if wanted.stream:
-            cancel = bool((wanted.config or {}).get("cancel_on_disconnect"))
-            return self._stream(request, row, 0, cancel_on_disconnect=cancel)
-        if "respond-async" in preferred:
-            return _accepted(row, {"Preference-Applied": "respond-async"})
-        return await self._synchronous(request, row, wait_preference(preferred, self.sync_wait))
+        cancel = bool((wanted.config or {}).get("cancel_on_disconnect"))
+        show = partial(self._show, request)
+        return await self._answers.answer(request, row, wanted.stream, cancel_on_disconnect=cancel, show=show)
 
-    async def _synchronous(self, request: Request, row: TaskRow, wait: float | None) -> Response:
-        row = await self.tasks.wait(row.project, row.id, self.sync_wait if wait is None else wait)
-        applied = {} if wait is None else {"Preference-Applied": f"wait={wait:g}"}
-        if row.status not in FINAL:
-            return _accepted(row, applied)
-        if row.status != "completed":
-            return problem_response(_problem(row))
-        return JsonResponse(self._show(request, row), headers=applied)
+    async def embed(self, request: Request) -> Response:
+        """Vectors of texts, asked for and answered as OpenAI's API has it: the task `embeddings` in short."""
+        project = await self.keys.project(request)
+        body = await read_json(request, self.max_body_bytes)
+        try:
+            wanted = _embeddings.decode(body)
+        except MALFORMED as error:
+            raise invalid(error) from None
+        row = await self.tasks.submit(
+            project, wanted.task(), idempotency_key=idempotency_key(request), request_id=request_id.get()
+        )
+        show = partial(embeddings_of, encoding=wanted.encoding_format)
+        return await self._answers.answer(request, row, False, show=show)
 
     async def get(self, request: Request) -> Response:
         """Look at a task; `Prefer: wait=N` holds the answer until it is final."""
@@ -128,49 +127,14 @@ class TaskRoutes:
         after = request.headers.get("last-event-id") or "0"
         if not (after.isascii() and after.isdigit() and len(after) < 19):
             raise Problem.field(["Last-Event-ID"], "must be the id of an event of this task")
-        return self._stream(request, row, int(after))
+        return self._answers.stream(request, row, int(after))
 
     def _show(self, request: Request, row: TaskRow) -> dict[str, object]:
-        return self.tasks.show(row, self._link(request))
+        return self.tasks.show(row, self._answers.link(request))
 
-    def _link(self, request: Request) -> Callable[[str], str]:
-        return lambda file_id: self.files.link(file_id, str(request.base_url))
-
-    def _stream(
-        self, request: Request, row: TaskRow, after: int, cancel_on_disconnect: bool = False
-    ) -> StreamingResponse:
-        async def body() -> AsyncIterator[bytes]:
-            ended = False
-            try:
-                async with aclosing(self.tasks.follow(row, after, self._link(request))) as events:  # type: ignore[type-var]
-                    async for event in events:
-                        yield _wire(event)
-                        ended = event is not None and event.last
-            finally:
-                if cancel_on_disconnect and not ended:
-                    self.tasks.abandon(row)
-
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
-
-
-def _wire(event: Event | None) -> bytes:
-    if event is None:
-        return b": still here\n\n"
-    name = f"event: {event.name}\n".encode() if event.name else b""
-    return b"id: %d\n%bdata: %b\n\n" % (event.id, name, event.data)
-
-
-def _accepted(row: TaskRow, headers: dict[str, str]) -> Response:
-    return JsonResponse(
-        accepted(row), 202, {"Location": f"/api/v1/tasks/{row.id}", "Retry-After": "1", **headers}
-    )
-
-
-def _problem(row: TaskRow) -> Problem:
-    error: Failure = msgspec.json.decode(row.error_json) if row.error_json else CANCELLED
-    code = error["code"] if error["code"] in CODES else "PROVIDER_ERROR"
-    return Problem(code, error["message"], errors=error.get("errors", ()), task_id=row.id)
+    @property
+    def _answers(self) -> TaskAnswers:
+        return TaskAnswers(self.tasks, self.files, self.sync_wait)
 
 
 def _metadata(request: Request) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from nexusai.providers.trace import upstream_headers
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
 from nexusai.server.http import Problem
@@ -23,7 +24,7 @@ from nexusai.server.tasks.store import Claim, Ending, TaskStore
 
 __all__ = ["Reason", "Runner"]
 
-logger = logging.getLogger("nexusai.server.tasks")
+logger: logging.Logger = logging.getLogger("nexusai.server.tasks")
 
 Reason = Literal["cancel", "shutdown", "timeout"]
 
@@ -72,6 +73,8 @@ class Runner:
         self._claims = asyncio.Semaphore(CLAIMS_AT_ONCE)
         self._slots: dict[str, _Slot] = {}
         self._reports: set[asyncio.Task[None]] = set()
+        self.on_told: Callable[[], object] = _nobody
+        """Called when a task has ended of which somebody is to be told."""
 
     def stop(self, task_id: str, why: Reason) -> None:
         """Interrupt the task if it runs here: cancel it, or hand it back on `shutdown`."""
@@ -98,11 +101,14 @@ class Runner:
             if row is not None:
                 current_request.set(row.request_id)
                 await self._carry_out(row, slot)
+                if row.notify:
+                    self.on_told()
         finally:
             del self._slots[task_id]
 
     async def _carry_out(self, row: TaskRow, slot: _Slot) -> None:
         stored = StoredRequest.of(row)
+        upstream_headers.set(stored.trace)
         status, output_json, failed = "completed", None, None
         try:
             output_json = orjson.dumps(await self._attempt(row, stored, slot)).decode()
@@ -189,6 +195,10 @@ class Runner:
                 logger.warning("task %s: its end cannot be stored yet: %s", ending.task_id, error)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _nobody() -> None:
+    pass
 
 
 def _interrupted(row: TaskRow, why: Reason | None) -> tuple[str, Failure | None]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from nexusai.server.tasks.states import Status
 
-__all__ = ["Accepted", "Task", "TaskFailure", "TaskPage"]
+__all__ = ["Accepted", "Embeddings", "Task", "TaskFailure", "TaskPage"]
 
 
 class Accepted(BaseModel):
@@ -22,7 +22,7 @@ class Accepted(BaseModel):
 
 
 class TaskFailure(BaseModel):
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     code: str
     message: str
@@ -56,3 +56,23 @@ class TaskPage(BaseModel):
     data: list[Task]
     has_more: bool
     next_cursor: str | None
+
+
+class Embedding(BaseModel):
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str = Field(description="Base64 of 32-bit numbers where that was asked for.")
+
+
+class EmbeddingUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Embeddings(BaseModel):
+    """Vectors, as OpenAI's API answers them."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from nexusai.providers.trace import upstream_headers
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
 from nexusai.server.http import KEY_LIFETIME, Problem
@@ -25,6 +26,8 @@ from nexusai.server.tasks.states import FINAL
 from nexusai.server.tasks.store import TaskStore
 
 __all__ = ["TaskService"]
+
+_USED = "This Idempotency-Key was used for another request; use a new key."
 
 CANCEL_WAIT = 2.0
 """Seconds `cancel` waits for a running task to let go, so that its answer is final."""
@@ -43,15 +46,29 @@ class TaskService:
     max_attempts: int
     heartbeat: float
     abandoned: set[asyncio.Future[TaskRow]] = field(default_factory=set)
+    watched: set[str] = field(default_factory=set)
+    """Projects with an endpoint that is told of their tasks."""
 
     async def submit(
-        self, project: str, request: InvokeRequest, *, idempotency_key: str | None, request_id: str
+        self,
+        project: str,
+        request: InvokeRequest,
+        *,
+        idempotency_key: str | None,
+        request_id: str,
+        internal: bool = False,
+        task_id: str | None = None,
+        asked: object = None,
     ) -> TaskRow:
         """Store the task, then bring it to a worker. Raises a 400 or 409 `Problem`.
 
         With an idempotency key that the project used for the same request, that task is the answer.
+        `internal` lets a feature ask for a task type of its own, whose id may be chosen before; `asked` is
+        what its caller said, by which requests are compared then.
         """
-        task = self._new_task(project, request, idempotency_key, request_id)
+        task = self._new_task(
+            project, request, idempotency_key, request_id, internal=internal, task_id=task_id, asked=asked
+        )
         if not await self.store.accept(task):
             return await self._earlier(task, request)
         if request.stream:
@@ -59,33 +76,64 @@ class TaskService:
         self.dispatcher.submit(task.id, task.priority, task.not_before)
         return task
 
-    def _new_task(self, project: str, request: InvokeRequest, key: str | None, request_id: str) -> TaskRow:
+    async def replay(self, project: str, asked: object, key: str) -> TaskRow | None:
+        """The task that this key made before. Raises a 409 `Problem` when what is asked is not the same."""
+        row = await self.store.find_by_key(project, key)
+        if row is None or row.created_at < now_ms() - KEY_LIFETIME:
+            return None
+        if row.request_hash != _fingerprint(asked):
+            raise Problem("CONFLICT", _USED)
+        return row
+
+    def _new_task(
+        self,
+        project: str,
+        request: InvokeRequest,
+        key: str | None,
+        request_id: str,
+        *,
+        internal: bool,
+        task_id: str | None,
+        asked: object,
+    ) -> TaskRow:
         kind = self.kinds.get(request.task_type)
-        if kind is None:
-            known = ", ".join(self.kinds)
+        if kind is None or (kind.internal and not internal):
+            known = ", ".join(name for name, kind in self.kinds.items() if not kind.internal)
             asked = request.task_type[:100]
             raise Problem.field(["task_type"], f"{asked!r} is not a task type; known: {known}")
         config = request.config or {}
-        kind.parse(request.input, config)
-        provider, model = self.catalogue.resolve(kind.capability, request.provider, request.model)
+        input, _, _ = kind.parse(request.input, config)
+        provider, model = self._maker(kind, input, request)
+        stored = StoredRequest(request.input, config, request.stream, dict(upstream_headers.get()))
         return TaskRow(
-            id=new_id("task"),
+            id=task_id or new_id("task"),
             project=project,
             task_type=request.task_type,
             status="queued",
             priority=request.priority,
             provider=provider,
             model=model,
-            request_json=StoredRequest(request.input, config, request.stream).dump(),
+            request_json=stored.dump(),
             metadata_json=orjson.dumps(request.metadata).decode() if request.metadata else None,
             request_id=request_id,
             idempotency_key=key,
-            request_hash=_fingerprint(request) if key else None,
+            request_hash=_fingerprint(asked or request) if key else None,
             timeout=request.timeout or self.default_timeout,
             max_attempts=self.max_attempts,
+            webhook_json=msgspec.json.encode(request.webhook).decode() if request.webhook else None,
+            notify=request.webhook is not None or (project in self.watched and not internal),
             not_before=0,
             created_at=now_ms(),
         )
+
+    def _maker(self, kind: Kind, input: Any, request: InvokeRequest) -> tuple[str, str]:
+        capability = kind.needs(input) if kind.needs else kind.capability
+        if capability is not None:
+            return self.catalogue.resolve(capability, request.provider, request.model)
+        named = "provider" if request.provider else "model" if request.model else None
+        if named:
+            raise Problem.field([named], f"{kind.task_type} is done by the platform itself: leave it out")
+        return "local", kind.task_type
 
     async def _earlier(self, task: TaskRow, request: InvokeRequest) -> TaskRow:
         key = task.idempotency_key or ""
@@ -99,7 +147,7 @@ class TaskService:
                 return task
             row = await self.store.find_by_key(task.project, key)
         if row is None or row.request_hash != task.request_hash:
-            raise Problem("CONFLICT", "This Idempotency-Key was used for another request; use a new key.")
+            raise Problem("CONFLICT", _USED)
         return row
 
     async def get(self, project: str, task_id: str) -> TaskRow:
@@ -205,8 +253,9 @@ class TaskService:
         return show(row, output)
 
 
-def _fingerprint(request: InvokeRequest) -> bytes:
+def _fingerprint(asked: object) -> bytes:
     """The same for the same request however it was spelt."""
-    fields = {name: getattr(request, name) for name in request.__struct_fields__}
-    fields["input"] = msgspec.json.decode(request.input)
-    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).digest()
+    if isinstance(asked, InvokeRequest):
+        fields = {name: getattr(asked, name) for name in asked.__struct_fields__}
+        asked = fields | {"input": msgspec.json.decode(asked.input)}
+    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).digest()

@@ -88,7 +88,11 @@ class TaskStore(Protocol):
 
 
 _COLUMNS = ", ".join(TaskRow.__struct_fields__)
-_NEW = tuple(column.name for column in msgspec.structs.fields(TaskRow) if column.required)
+_NEW = (
+    *(column.name for column in msgspec.structs.fields(TaskRow) if column.required),
+    "webhook_json",
+    "notify",
+)
 _new_values = attrgetter(*_NEW)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.fixtures.served import Served, served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("platform")
     limits = {"max_body_bytes": 300_000, "max_file_bytes": 500_000}
@@ -16,20 +16,20 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield platform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(platform: Served) -> Iterator[httpx.Client]:
     with platform.client() as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stranger(platform: Served) -> Iterator[httpx.Client]:
     """A client with the key of another project."""
     with platform.client(platform.other_key) as client:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def nobody(platform: Served) -> Iterator[httpx.Client]:
     """A client without a key."""
     with platform.client("") as client:

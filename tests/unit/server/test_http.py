@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nexusai.error import CODES
+from nexusai.providers import upstream_headers
 from nexusai.server import http
 from nexusai.server.http import (
     MALFORMED,
@@ -552,3 +553,38 @@ def test_bytes_that_are_no_text_are_found_in_the_input_too():
 
 def test_a_wrong_value_is_not_quoted_whole():
     assert len(complaint(with_input('{"messages":[{"role":"%s"}]}' % ("x" * 100_000))).detail) < 300
+
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def carried(**headers: str) -> Any:
+    """What goes along to the provider of a request with these headers."""
+    told = answering(lambda _: dict(upstream_headers.get()))
+    return (await ask(told, headers=headers)).json()
+
+
+async def test_the_trace_of_a_request_goes_along_to_the_provider():
+    assert await carried(traceparent=PARENT, tracestate="a=b") == {"traceparent": PARENT, "tracestate": "a=b"}
+    assert await carried(traceparent=PARENT) == {"traceparent": PARENT}
+    assert await carried() == {}
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "",
+        "nonsense",
+        PARENT.upper(),
+        f"{PARENT}-00",
+        PARENT.replace("00-", "ff-", 1),
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-0af7651916cd43dd8448eb211c80319c-{'0' * 16}-01",
+    ],
+)
+async def test_a_trace_that_is_malformed_is_none(parent: str):
+    assert await carried(traceparent=parent, tracestate="a=b") == {}
+
+
+async def test_a_state_that_is_too_long_is_left_out():
+    assert await carried(traceparent=PARENT, tracestate="a" * 513) == {"traceparent": PARENT}

@@ -5,8 +5,8 @@ from sqlalchemy import create_engine
 
 from nexusai.server.db.schema import metadata
 
-engine = create_engine(context.config.attributes["url"])
-with engine.begin() as connection:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+_engine = create_engine(context.config.attributes["url"])
+with _engine.begin() as _connection:
+    context.configure(connection=_connection, target_metadata=metadata, render_as_batch=True)
     context.run_migrations()
-engine.dispose()
+_engine.dispose()

@@ -11,7 +11,7 @@ from nexusai.server.tasks.scheduler import Scheduler
 
 __all__ = ["EmbeddedDispatcher"]
 
-logger = logging.getLogger("nexusai.server.tasks")
+logger: logging.Logger = logging.getLogger("nexusai.server.tasks")
 
 
 class EmbeddedDispatcher:

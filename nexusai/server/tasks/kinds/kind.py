@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 
 from nexusai.providers.types import Capability, Cost, Provider, Usage
 from nexusai.server.http import MALFORMED, invalid
 
-__all__ = ["Job", "Kind", "Media", "NonEmpty", "Output", "origin", "usage"]
+__all__ = ["FileOnDisk", "Job", "Kind", "Media", "NonEmpty", "Output", "origin", "usage"]
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 Output = dict[str, Any]
+
+
+class FileOnDisk(NamedTuple):
+    """A stored file for as long as it is open here."""
+
+    path: Path
+    filename: str
+    content_type: str
 
 
 class Media(Protocol):
@@ -25,6 +35,9 @@ class Media(Protocol):
 
     async def data_uri(self, project: str, file_id: str) -> str:
         """A stored file as a `data:` URI. Raises a 400 `Problem` when there is none."""
+
+    def on_disk(self, project: str, file_id: str) -> AbstractAsyncContextManager[FileOnDisk]:
+        """A stored file where it can be opened by its path. Raises a 400 `Problem` when there is none."""
 
     def link(self, file_id: str, base_url: str) -> str:
         """A signed link to a stored file."""
@@ -54,12 +67,17 @@ class Kind:
     """A task type."""
 
     task_type: str
-    capability: Capability
+    capability: Capability | None
+    """What its provider must have; None for what the platform does by itself."""
     input: type[msgspec.Struct]
     config: type[msgspec.Struct]
     run: Callable[[Job], Awaitable[Output]]
     links: Callable[[Output, Callable[[str], str]], Output] | None = None
     """Puts links to the stored files into an output that is about to be shown."""
+    needs: Callable[[Any], Capability] | None = None
+    """What the provider of one input must have, where that is not always `capability`."""
+    internal: bool = False
+    """Made by the platform for one of its features; `POST /invoke` does not know it."""
     known: frozenset[str] = field(init=False)
     decoder: msgspec.json.Decoder[Any] = field(init=False)
 

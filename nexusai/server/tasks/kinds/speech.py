@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Annotated
@@ -10,6 +11,7 @@ from msgspec import Meta, Struct
 
 from nexusai.providers.types import SpeechRequest
 from nexusai.server.tasks.kinds.kind import Job, Kind, Output, origin
+from nexusai.server.tasks.kinds.lengths import length_told
 
 __all__ = ["TEXT_TO_SPEECH", "SpeechConfig", "SpeechInput"]
 
@@ -38,22 +40,13 @@ async def synthesize(job: Job) -> Output:
     response = await job.provider.synthesize(request)
     media_type = _SOUND.get(response.format, f"audio/{response.format}")
     file_id = await job.media.keep(job.project, f"speech.{response.format}", response.data, media_type)
-    output: Output = {"file_id": file_id, "format": response.format, "duration": _duration(response.data)}
+    seconds = await asyncio.to_thread(length_told, BytesIO(response.data))
+    duration = None if seconds is None else round(seconds, 3)
+    output: Output = {"file_id": file_id, "format": response.format, "duration": duration}
     return output | origin(job, response.model, response.cost, response.extra)
 
 
 _SOUND: Mapping[str, str] = {"mp3": "audio/mpeg", "opus": "audio/ogg", "m4a": "audio/mp4", "pcm": "audio/L16"}
-
-
-def _duration(data: bytes) -> float | None:
-    """Seconds of sound, None where the format does not tell."""
-    from tinytag import TinyTag, TinyTagException
-
-    try:
-        seconds = TinyTag.get(filename=None, file_obj=BytesIO(data)).duration
-    except TinyTagException:
-        return None
-    return round(seconds, 3) if seconds else None
 
 
 def _links(output: Output, link: Callable[[str], str]) -> Output:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from nexusai.providers.types import ChatRequest, ChatResponse, Cost, FinishReason, StreamChunk, Usage
 from nexusai.server.tasks.kinds.kind import Job, Kind, NonEmpty, Output, origin, usage
 
-__all__ = ["TEXT_GENERATION", "Message", "TextConfig", "TextInput"]
+__all__ = ["TEXT_GENERATION", "Message", "TextConfig", "TextInput", "complete"]
 
 
 class Message(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -55,7 +55,7 @@ async def generate_text(job: Job) -> Output:
     options = msgspec.structs.asdict(job.config)
     del options["cancel_on_disconnect"]
     request = ChatRequest(model=job.model, messages=await _messages(job), extra=job.extra, **options)
-    response = await _streamed(job, request) if job.stream else await job.provider.chat(request)
+    response = await complete(job, request)
     output: Output = {
         "text": response.content,
         "finish_reason": response.finish_reason,
@@ -87,6 +87,11 @@ async def _part(job: Job, part: dict[str, Any]) -> dict[str, Any]:
         "type": "image_url",
         "image_url": {"url": await job.media.data_uri(job.project, str(part["file_id"]))},
     }
+
+
+async def complete(job: Job, request: ChatRequest) -> ChatResponse:
+    """The provider's whole answer, told in deltas on the way when the task streams."""
+    return await _streamed(job, request) if job.stream else await job.provider.chat(request)
 
 
 async def _streamed(job: Job, request: ChatRequest) -> ChatResponse:
@@ -123,6 +128,7 @@ class _Gathered:
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.tool_calls: dict[int, dict[str, Any]] = {}
+        self.reasoning_blocks: list[Mapping[str, Any]] = []
         self.model = model
         self.finish_reason: FinishReason = "stop"
         self.usage = Usage(0, 0, source="estimate")
@@ -134,6 +140,7 @@ class _Gathered:
         self.reasoning.append(chunk.reasoning or "")
         for fragment in chunk.tool_calls or ():
             _merge_tool_call(self.tool_calls, fragment)
+        self.reasoning_blocks.extend(chunk.reasoning_blocks or ())
         self.model = chunk.model or self.model
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
@@ -145,6 +152,7 @@ class _Gathered:
             content="".join(self.text),
             reasoning="".join(self.reasoning) or None,
             tool_calls=[self.tool_calls[index] for index in sorted(self.tool_calls)] or None,
+            reasoning_blocks=self.reasoning_blocks or None,
             model=self.model,
             finish_reason=self.finish_reason,
             usage=self.usage,

@@ -23,12 +23,12 @@ from nexusai.server.db.schema import metadata
 
 MIGRATIONS = Path(module.__file__).with_name("migrations")
 
-SECOND = """
+NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -61,12 +61,12 @@ def upgrade(path: Path) -> None:
 
 @pytest.fixture
 def a_newer_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One with a second migration."""
+    """One with another migration."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_colours.py").write_text(SECOND)
+    (folder / "versions" / "0003_colours.py").write_text(NEXT)
     monkeypatch.setattr(module, "_MIGRATIONS", folder)
-    monkeypatch.setattr(module, "HEAD", "0002")
+    monkeypatch.setattr(module, "HEAD", "0003")
 
 
 # Migrations
@@ -114,7 +114,7 @@ def test_a_database_that_is_behind_is_upgraded(path: Path):
 
     migrate(path)
 
-    assert version(path) == [("0002",)]
+    assert version(path) == [("0003",)]
     assert run(path, "SELECT id, colour FROM keys") == [("key_1", None)]
 
 
@@ -183,7 +183,7 @@ def test_the_folder_of_a_database_that_is_upgraded_may_have_any_name(tmp_path: P
 
     migrate(path)
 
-    assert version(path) == [("0002",)]
+    assert version(path) == [("0003",)]
 
 
 # Transactions

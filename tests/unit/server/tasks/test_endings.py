@@ -123,3 +123,19 @@ def test_a_failure_ends_the_stream_without_done():
 
 def test_a_cancelled_task_ends_its_stream_with_an_error():
     assert events("cancelled") == [("error", {"error": CANCELLED})]
+
+
+def test_a_turn_of_a_session_tells_its_tool_calls_and_citations_once():
+    response = {"content": "Hi.", "tool_calls": [{"id": "call_1"}], "citations": [{"doc_id": "doc_1"}]}
+    output = {"text": "Hi.", "response": response, "finish_reason": "stop", "session_id": "sess_1"}
+
+    (_, first), (_, last), _ = events("completed", output)
+
+    assert first == {
+        "delta": {
+            "content": "Hi.",
+            "tool_calls": [{"id": "call_1"}],
+            "citations": [{"doc_id": "doc_1"}],
+        }
+    }
+    assert last == {"finish_reason": "stop", "usage": None, "session_id": "sess_1", "cost": None}

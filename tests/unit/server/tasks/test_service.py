@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from nexusai.providers.adapters.local import LocalProvider
+from nexusai.providers import ProviderConfig, open_provider
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
 from nexusai.server.http import Problem
@@ -39,7 +39,7 @@ def tasks(stage: Stage) -> TaskService:
         store=stage.store,
         dispatcher=stage.dispatcher,
         events=stage.events,
-        catalogue=Catalogue({"local": LocalProvider()}),
+        catalogue=Catalogue({"local": open_provider(ProviderConfig("local"))}),
         kinds=KINDS,
         default_timeout=60,
         max_attempts=3,
@@ -83,6 +83,38 @@ async def test_a_key_of_today_is_not_free(tasks: TaskService, stage: Stage):
         await submitted(tasks, "key")
 
     assert refused.value.code == "CONFLICT"
+
+
+async def test_the_task_of_a_key_is_found_before_it_is_made_again(tasks: TaskService):
+    row = await submitted(tasks, "key")
+
+    found = await tasks.replay(PROJECT, REQUEST, "key")
+    assert found is not None
+    assert found.id == row.id
+    assert await tasks.replay(PROJECT, REQUEST, "other") is None
+    assert await tasks.replay("proj_two", REQUEST, "key") is None
+    with pytest.raises(Problem, match="another request"):
+        await tasks.replay(PROJECT, msgspec.structs.replace(REQUEST, priority=1), "key")
+
+
+async def test_a_key_of_yesterday_finds_no_task(tasks: TaskService, stage: Stage):
+    await stage.store.accept(task_row(idempotency_key="key", created_at=now_ms() - DAY - 1000))
+
+    assert await tasks.replay(PROJECT, REQUEST, "key") is None
+
+
+async def test_a_task_type_of_a_feature_is_for_that_feature_alone(tasks: TaskService):
+    hidden = {"hidden": replace(KINDS["text_generation"], task_type="hidden", internal=True)}
+    inside = replace(tasks, kinds={**KINDS, **hidden})
+    request = msgspec.structs.replace(REQUEST, task_type="hidden")
+
+    with pytest.raises(Problem, match=r"'hidden' is not a task type; known: (?!.*hidden)"):
+        await inside.submit(PROJECT, request, idempotency_key=None, request_id="r")
+
+    row = await inside.submit(
+        PROJECT, request, idempotency_key=None, request_id="r", internal=True, task_id="task_mine"
+    )
+    assert (row.id, row.task_type) == ("task_mine", "hidden")
 
 
 async def test_a_task_that_ended_between_the_look_and_the_listening_tells_its_result(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from typing import Any
 
@@ -8,9 +9,9 @@ from PIL import Image
 
 from nexusai.providers.types import Cost, GeneratedImage, ImageRequest, ImageResponse, Usage
 from nexusai.server.http import Problem
-from nexusai.server.tasks.kinds import KINDS
+from nexusai.server.tasks.kinds import KINDS, images
 from tests.fixtures.jobs import Attempt, Vendor
-from tests.fixtures.server import PROJECT
+from tests.fixtures.server import OTHER_PROJECT, PROJECT
 
 PROMPT = b'{"prompt":"a cat"}'
 
@@ -98,6 +99,9 @@ def test_a_wrong_option_is_named(config: dict[str, Any], loc: list[str]):
         (b'{"prompt":""}', ["input", "prompt"]),
         (b'{"prompt":"a","text":"b"}', ["input", "text"]),
         (b'{"prompt":"a","image_file_ids":"file_1"}', ["input", "image_file_ids"]),
+        (b'{"prompt":"a","image_file_ids":[]}', ["input", "image_file_ids"]),
+        (b'{"prompt":"a","image_file_ids":[%s"f"]}' % (b'"f",' * 16), ["input", "image_file_ids"]),
+        (b'{"prompt":"a","mask_file_id":"file_1"}', ["input"]),
     ],
 )
 def test_a_wrong_input_is_named(input: bytes, loc: list[str]):
@@ -107,13 +111,80 @@ def test_a_wrong_input_is_named(input: bytes, loc: list[str]):
     assert refused.value.errors[0]["loc"] == loc
 
 
-@pytest.mark.parametrize("field", [b'"image_file_ids":["file_1"]', b'"mask_file_id":"file_1"'])
-async def test_what_cannot_edit_images_says_so(field: bytes):
+def edit(*sources: GeneratedImage, mask: GeneratedImage | None = None) -> tuple[Attempt, bytes]:
+    """An attempt at changing pictures that are stored, and its input."""
     tried = attempt()
+    ids = [tried.media.put(f"{number}.png", image.data) for number, image in enumerate(sources)]
+    input: dict[str, Any] = {"prompt": "a hat", "image_file_ids": ids}
+    if mask is not None:
+        input["mask_file_id"] = tried.media.put("mask.png", mask.data)
+    return tried, json.dumps(input).encode()
 
-    with pytest.raises(Problem, match="vendor cannot edit images"):
-        await tried.run(b'{"prompt":"a",%b}' % field)
+
+async def test_stored_pictures_go_to_the_provider_in_their_order():
+    one, other, mask = picture(4, 3, "JPEG"), picture(8, 8, "WEBP"), picture(4, 3)
+    tried, input = edit(one, other, mask=mask)
+
+    await tried.run(input, {"size": "64x64"})
+
+    assert tried.request == ImageRequest(
+        "given-model", "a hat", size=(64, 64), images=(one.data, other.data), mask=mask.data
+    )
+
+
+async def test_the_changed_picture_is_the_output():
+    tried, input = edit(picture())
+
+    output = await tried.run(input)
+
+    assert [image["file_id"] for image in output["images"]] == ["file_2"]
+
+
+@pytest.mark.parametrize(
+    ("source", "capability"), [(b"", "images"), (b',"image_file_ids":["file_1"]', "image_edit")]
+)
+def test_what_changes_a_picture_needs_a_provider_that_can(source: bytes, capability: str):
+    kind = KINDS["image_generation"]
+    assert kind.needs is not None
+
+    assert kind.needs(kind.parse(b'{"prompt":"a"%b}' % source, {})[0]) == capability
+
+
+@pytest.mark.parametrize("stored", [b"hello world", picture().data[:20], b""])
+async def test_a_file_that_is_no_picture_is_refused_by_its_place(stored: bytes):
+    tried, input = edit(picture(), GeneratedImage(stored, "image/png"))
+
+    with pytest.raises(Problem, match="no picture that can be read") as refused:
+        await tried.run(input)
+    assert refused.value.errors[0]["loc"] == ["input", "image_file_ids", 1]
     assert tried.vendor.asked == []
+
+
+async def test_a_picture_of_another_project_is_not_there():
+    tried = attempt()
+    tried.media.put("theirs.png", picture().data, OTHER_PROJECT)
+
+    with pytest.raises(Problem, match="there is no file 'file_1'") as refused:
+        await tried.run(b'{"prompt":"a","image_file_ids":["file_1"]}')
+    assert refused.value.errors[0]["loc"] == ["input", "image_file_ids", 0]
+
+
+async def test_pictures_that_are_too_large_together_are_refused(monkeypatch):
+    monkeypatch.setattr(images, "_MOST_BYTES", 100)
+    tried, input = edit(picture(), picture())
+
+    with pytest.raises(Problem, match="all pictures together") as refused:
+        await tried.run(input)
+    assert refused.value.errors[0]["loc"] == ["input", "image_file_ids", 1]
+
+
+@pytest.mark.parametrize("mask", [picture(5, 3), picture(4, 3, "JPEG")])
+async def test_a_mask_that_does_not_fit_is_refused(mask: GeneratedImage):
+    tried, input = edit(picture(4, 3), mask=mask)
+
+    with pytest.raises(Problem, match="a PNG of the same size") as refused:
+        await tried.run(input)
+    assert refused.value.errors[0]["loc"] == ["input", "mask_file_id"]
 
 
 async def test_the_pictures_are_kept_with_their_measures():

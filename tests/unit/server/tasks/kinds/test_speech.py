@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import wave
-from io import BytesIO
 from typing import Any
 
 import pytest
@@ -11,16 +9,13 @@ from nexusai.server.http import Problem
 from nexusai.server.tasks.kinds import KINDS
 from tests.fixtures.jobs import Attempt, Vendor
 from tests.fixtures.server import PROJECT
+from tests.fixtures.sounds import endless, wav
 
 TEXT = b'{"text":"Hello"}'
 
 
 def half_a_second() -> bytes:
-    file = BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setparams((1, 2, 8000, 0, "NONE", ""))
-        sound.writeframes(bytes(8000))
-    return file.getvalue()
+    return wav((0.5, 0), rate=8000)
 
 
 def attempt(data: bytes | None = None, format: str = "wav", **answer: Any) -> Attempt:
@@ -102,9 +97,19 @@ async def test_the_file_says_what_it_is(format: str, media_type: str):
     assert (filename, kept) == (f"speech.{format}", media_type)
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00" * 100, b"RIFF", b"ID3\x04", b"OggS" + b"\xff" * 50, b"fLaC"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00" * 100, b"RIFF", b"ID3\x04", b"OggS" + b"\xff" * 50, b"fLaC", b"RIFF" + bytes(90)]
+)
 async def test_a_sound_that_does_not_tell_its_length_has_none(data: bytes):
     assert (await attempt(data).run(TEXT))["duration"] is None
+
+
+async def test_the_length_of_a_sound_that_was_streamed_is_counted():
+    assert (await attempt(endless(half_a_second())).run(TEXT))["duration"] == 0.5
+
+
+async def test_a_wav_without_a_sample_has_no_length():
+    assert (await attempt(wav()).run(TEXT))["duration"] is None
 
 
 async def test_the_link_is_made_when_the_output_is_shown():

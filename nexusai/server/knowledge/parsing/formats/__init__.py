@@ -1,0 +1,1 @@
+"""One file for each format: `read(source, limits)` gives its `Content`."""
