@@ -186,6 +186,32 @@ def test_the_answers_of_files_are_as_described(document: dict[str, Any], client:
     assert [answer.status_code for _, answer in answers] == [201, 415, 200, 200, 416, 200, 404, 200]
 
 
+def test_the_answers_of_sessions_are_as_described(document: dict[str, Any], client: httpx.Client):
+    made = client.post("/sessions", json={"agent_config": {"model": "local/simulate"}})
+    one = f"/sessions/{made.json()['session_id']}"
+    later = {"Prefer": "respond-async"}
+    path = "/api/v1/sessions/{session_id}"
+    answers = [
+        ("POST /api/v1/sessions", made),
+        ("POST /api/v1/sessions", client.post("/sessions", json={"agent_type": "x"})),
+        ("GET /api/v1/sessions", client.get("/sessions")),
+        (f"GET {path}", client.get(one)),
+        (f"PATCH {path}", client.patch(one, json={"name": "n"})),
+        (f"POST {path}/invoke", client.post(f"{one}/invoke", json={"prompt": "hi"})),
+        (f"POST {path}/regenerate", client.post(f"{one}/regenerate", json={})),
+        (f"POST {path}/fork", client.post(f"{one}/fork", json={})),
+        (f"GET {path}/history", client.get(f"{one}/history")),
+        (f"POST {path}/invoke", client.post(f"{one}/invoke", json={"prompt": "hi"}, headers=later)),
+    ]
+
+    for operation, answer in answers:
+        schema = answer_schema(document, operation, answer)
+        assert complaints(document, schema, answer.json()) == [], operation
+    statuses = [answer.status_code for _, answer in answers]
+    assert statuses == [201, 400, 200, 200, 200, 200, 200, 201, 200, 202]
+    assert client.delete(one).status_code == 204
+
+
 @pytest.mark.parametrize(
     ("request_", "fits"),
     [

@@ -17,8 +17,23 @@ from tests.docs.conftest import Run
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "docs/getting_started.md")
-PAGES = [*DOCUMENTS, "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/decisions/*.md"))]
+DOCUMENTS = (
+    *READMES,
+    "docs/getting_started.md",
+    "docs/sdk.md",
+    "docs/sessions.md",
+    "docs/files.md",
+    "docs/audio.md",
+    "docs/knowledge_bases.md",
+    "docs/jobs/design.md",
+)
+PAGES = [
+    *DOCUMENTS,
+    "docs/api_reference.md",
+    "docs/model_layer.md",
+    "CONTRIBUTING.md",
+    *(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/decisions/*.md")),
+]
 
 _BLOCK = re.compile(r"^(?:<!-- (?P<note>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.M | re.S)
 _COMMENT = re.compile(r"(^|\s+)#.*")
@@ -89,7 +104,7 @@ def test_the_shell_of_a_document_runs(document: str, reader: Path, run: Run, pla
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_block_is_run_or_says_why_not(document: str) -> None:
     for block in blocks(document):
-        assert block.language in ("python", "shell", "text"), f"{document}:{block.line}"
+        assert block.language in ("python", "shell", "text", "toml", "mermaid"), f"{document}:{block.line}"
         assert not block.note or block.note.startswith(("not run: ", "file: ")), f"{document}:{block.line}"
     assert (ROOT / document).read_text("utf-8").count("\n```") == 2 * len(blocks(document))
 
@@ -109,7 +124,11 @@ def test_both_readmes_have_the_same_code() -> None:
 def test_a_document_lists_every_setting_and_no_other(document: str) -> None:
     listed = set(re.findall(r"NEXUS_[A-Z_]+", (ROOT / document).read_text("utf-8")))
     named = {f"NEXUS_{name.upper()}" for name in (*Config.__dataclass_fields__, *Settings.model_fields)}
-    assert {name for name in listed if not name.startswith("NEXUS_PROVIDER_")} == {*named, "NEXUS_HOME"}
+    assert {name for name in listed if not name.startswith("NEXUS_PROVIDER_")} == {
+        *named,
+        "NEXUS_HOME",
+        "NEXUS_LOG",
+    }
 
 
 @pytest.mark.parametrize("document", READMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,36 @@ def test_a_file_goes_up_and_comes_back(sdk: Use) -> None:
     sdk(lambda client: client.files.delete(file.file_id))
     with pytest.raises(NotFoundError):
         sdk(lambda client: client.files.get(file.file_id))
+
+
+def test_files_are_listed_by_pages_and_iterated_over(sdk: Use) -> None:
+    sent = [sdk(lambda client, n=n: client.files.upload((f"{n}.txt", b"x"))).file_id for n in range(5)]
+    first = sdk(lambda client: client.files.list(page=1, per_page=2))
+    second = sdk(lambda client: client.files.list(page=first.next_page, per_page=2))
+    assert [file.file_id for file in [*first, *second]] == sent[:0:-1]
+    assert first.total == second.total >= 5
+
+    files = sdk(lambda client: client.files.iter(per_page=2))
+    assert [file.file_id for file in files][:5] == sent[::-1]
+    assert len(files) == first.total
+
+
+def test_an_upload_tells_how_far_it_is(sdk: Use) -> None:
+    told: list[tuple[int, int | None]] = []
+    data = bytes(3_000_000)
+    sdk(lambda client: client.files.upload(data, on_progress=lambda *bytes: told.append(bytes)))
+    assert (told[0], told[-1]) == ((0, len(data)), (len(data), len(data)))
+    assert told == sorted(told)
+    assert len(told) > 10
+
+
+def test_a_pipe_of_unknown_length_is_uploaded(sdk: Use) -> None:
+    reader, writer = os.pipe()
+    with open(writer, "wb") as end:
+        end.write(b"through a pipe")
+    with open(reader, "rb") as pipe:
+        file = sdk(lambda client: client.files.upload(("pipe.txt", pipe)))
+    assert sdk(lambda client: client.files.download(file.file_id)) == b"through a pipe"
 
 
 def test_a_handle_is_waited_for_in_another_client(sdk: Use) -> None:

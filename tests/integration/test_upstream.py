@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from PIL import Image as Picture
 
@@ -16,6 +17,12 @@ from nexusai.testing import Platform
 from tests.fixtures.openai_upstream import Upstream
 
 Use = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def well_again(connected_sdk: Use) -> None:
+    """A good call, so that the faults of several tests in a row do not open the provider's circuit."""
+    connected_sdk(lambda client: client.text.generate("How are you?"))
 
 
 def test_a_chat_goes_to_the_provider_by_default(connected_sdk: Use) -> None:
@@ -105,3 +112,23 @@ def test_cancelling_a_task_hangs_up_on_the_provider(connected: Platform, upstrea
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert len(call()) == 1
+
+
+@pytest.mark.parametrize("wait", ["wait=30", "respond-async"])
+def test_the_callers_trace_goes_along_to_the_provider(
+    connected: Platform, upstream: Upstream, wait: str
+) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {
+        "Authorization": f"Bearer {connected.api_key}",
+        "Prefer": wait,
+        "traceparent": parent,
+        "tracestate": "mine=1",
+    }
+    prompt = f"traced {wait} {time.monotonic()}"
+    body = {"task_type": "text_generation", "input": {"prompt": prompt}}
+    with httpx.Client(base_url=connected.base_url, headers=headers, trust_env=False) as http:
+        task = http.post("/invoke", json=body).json()["task_id"]
+        http.get(f"/tasks/{task}", headers={"Prefer": "wait=30"})
+    [call] = [call for call in upstream.calls() if prompt in str(call["body"])]
+    assert (call["headers"]["traceparent"], call["headers"]["tracestate"]) == (parent, "mine=1")

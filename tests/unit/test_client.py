@@ -2,31 +2,51 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from functools import cached_property
 from typing import Any
 
+import httpx
 import pytest
 from pytest_httpx import HTTPXMock
 
-from nexusai import AsyncNexusAIClient, NexusAIClient
+from nexusai import AsyncNexusAIClient, NexusAIClient, client, models
+from nexusai._internal import _stream
 from nexusai.error import AuthenticationError, ConfigurationError
-from nexusai.resources import _handle, audio, files, images, tasks, text
+from nexusai.resources import _handle, _session
 from tests.fixtures.sdk import BASE, KEY, Both
+
+RESOURCES = [name for name, value in vars(NexusAIClient).items() if isinstance(value, cached_property)]
+SAME = {"close": "aclose"}
+INSTANT = {"attach", "bound", "events", "stream", "stream_regenerated", "to_dict", "verify", "with_options"}
+"""What sends nothing, and so is awaited on neither client."""
+
+
+def class_of(client_type: type, resource: str) -> type:
+    found = inspect.get_annotations(vars(client_type)[resource].func)["return"]
+    return getattr(client, found)
+
 
 PAIRS = [
     (NexusAIClient, AsyncNexusAIClient),
-    (text.Text, text.AsyncText),
-    (images.Images, images.AsyncImages),
-    (audio.Audio, audio.AsyncAudio),
-    (files.Files, files.AsyncFiles),
-    (tasks.Tasks, tasks.AsyncTasks),
+    *((class_of(NexusAIClient, name), class_of(AsyncNexusAIClient, name)) for name in RESOURCES),
     (_handle.TaskHandle, _handle.AsyncTaskHandle),
+    (_session.Session, _session.AsyncSession),
+    (_stream.TextStream, _stream.AsyncTextStream),
+    (_stream.TaskEventStream, _stream.AsyncTaskEventStream),
+    (models.Image, models.AsyncImage),
+    (models.TTSResponse, models.AsyncTTSResponse),
 ]
-SAME = {"close": "aclose"}
 
 
 def public(kind: type) -> dict[str, Any]:
-    found = {name: value for base in reversed(kind.__mro__) for name, value in vars(base).items()}
+    ours = [base for base in reversed(kind.__mro__) if base.__module__.startswith("nexusai.")]
+    found = {name: value for base in ours for name, value in vars(base).items()}
     return {name: value for name, value in found.items() if not name.startswith("_")}
+
+
+def methods(kind: type) -> dict[str, Any]:
+    found = {name: value for name, value in public(kind).items() if inspect.isfunction(value)}
+    return {name: value for name, value in found.items() if value.__module__.startswith("nexusai.")}
 
 
 def plain(annotation: str) -> str:
@@ -44,21 +64,50 @@ def described(method: Any) -> Any:
     return parameters, plain(str(signature.return_annotation))
 
 
-@pytest.mark.parametrize(("sync", "asynchronous"), PAIRS, ids=lambda kind: kind.__name__)
-def test_the_two_have_the_same_public_names(sync: type, asynchronous: type):
-    assert {SAME.get(name, name) if sync is NexusAIClient else name for name in public(sync)} == set(
-        public(asynchronous)
+each_pair = pytest.mark.parametrize(("sync", "asynchronous"), PAIRS, ids=lambda kind: kind.__name__)
+
+
+def test_both_clients_have_these_resources():
+    assert [name for name, value in vars(AsyncNexusAIClient).items() if name in RESOURCES] == RESOURCES
+    assert set(RESOURCES) == {
+        *("text", "images", "audio", "embeddings", "moderations", "sessions", "knowledge_bases", "files"),
+        *("tasks", "batches", "webhooks", "usage", "models", "keys"),
+    }
+
+
+def test_both_clients_are_made_of_the_same_arguments():
+    sync, asynchronous = (
+        [(p.name, p.kind, p.default) for p in inspect.signature(kind).parameters.values()]
+        for kind in (NexusAIClient, AsyncNexusAIClient)
     )
+    assert sync == asynchronous
 
 
-@pytest.mark.parametrize(("sync", "asynchronous"), PAIRS, ids=lambda kind: kind.__name__)
+@each_pair
+def test_the_two_have_the_same_public_names(sync: type, asynchronous: type):
+    names = {SAME.get(name, name) if sync is NexusAIClient else name for name in public(sync)}
+    assert names == set(public(asynchronous))
+
+
+@each_pair
 def test_the_two_have_the_same_signatures_and_docs(sync: type, asynchronous: type):
-    for name, method in public(sync).items():
-        if not inspect.isfunction(method) or name in SAME:
-            continue
-        other = getattr(asynchronous, name)
-        assert described(method) == described(other), name
-        assert method.__doc__ == other.__doc__, name
+    for name, method in methods(sync).items():
+        if name not in SAME or sync is not NexusAIClient:
+            other = getattr(asynchronous, name)
+            assert described(method) == described(other), name
+            assert method.__doc__ == other.__doc__, name
+
+
+@each_pair
+def test_what_blocks_on_the_one_is_awaited_on_the_other(sync: type, asynchronous: type):
+    for name, method in methods(sync).items():
+        other = getattr(asynchronous, SAME.get(name, name) if sync is NexusAIClient else name)
+        assert not inspect.iscoroutinefunction(method), name
+        if str(inspect.signature(method).return_annotation).startswith("Generator"):
+            assert str(inspect.signature(other).return_annotation).startswith("AsyncGenerator"), name
+            assert not inspect.iscoroutinefunction(other), name
+        else:
+            assert inspect.iscoroutinefunction(other) is (name not in INSTANT), name
 
 
 def test_every_public_method_is_documented():
@@ -66,8 +115,8 @@ def test_every_public_method_is_documented():
     bare = [
         f"{kind.__name__}.{name}"
         for kind in kinds
-        for name, method in public(kind).items()
-        if inspect.isfunction(method) and not method.__doc__
+        for name, method in methods(kind).items()
+        if not method.__doc__ and name != "bound"
     ]
     assert bare == []
 
@@ -90,8 +139,7 @@ def test_a_wrong_setting_is_said_at_construction(sdk: Both):
 
 
 def test_resources_are_made_once(sdk: Both):
-    names = ("text", "images", "audio", "files", "tasks")
-    assert sdk(lambda client: all(getattr(client, name) is getattr(client, name) for name in names))
+    assert sdk(lambda client: all(getattr(client, name) is getattr(client, name) for name in RESOURCES))
 
 
 def test_other_options_on_the_same_connections(sdk: Both, httpx_mock: HTTPXMock):
@@ -133,7 +181,34 @@ async def test_an_async_borrower_does_not_close_the_connections():
 
 
 @pytest.mark.parametrize("kind", [NexusAIClient, AsyncNexusAIClient])
+def test_a_client_shows_its_platform_and_no_key(kind: type):
+    client = kind(api_key=KEY, base_url=BASE, webhook_secret="whsec_1")
+    assert repr(client) == f"{kind.__name__}(base_url={BASE!r})"
+
+
+@pytest.mark.parametrize("kind", [NexusAIClient, AsyncNexusAIClient])
 def test_a_client_is_not_pickled(kind: type):
     client = kind(api_key=KEY, base_url=BASE)
     with pytest.raises(TypeError, match="make a client in the child process"):
         pickle.dumps(client)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        (["X-Team"], "default_headers is a mapping .*not list"),
+        ({"X Team": "a"}, "'X Team', which is no name of a header"),
+        ({7: "a"}, "7, which is no name of a header"),
+        ({"X-Team": "a\r\nX-Evil: 1"}, r"default_headers\['X-Team'\] is no text in ASCII on one line"),
+        ({"X-Team": 7}, r"default_headers\['X-Team'\] is no text in ASCII on one line"),
+    ],
+)
+def test_headers_that_cannot_be_sent_are_named_at_construction(sdk: Both, headers: Any, told: str):
+    with pytest.raises(ConfigurationError, match=told):
+        sdk(lambda client: client.tasks.get("task_1"), default_headers=headers)
+
+
+def test_the_http_client_of_the_other_kind_is_refused(sdk: Both):
+    other = httpx.Client if sdk.asynchronous else httpx.AsyncClient
+    with pytest.raises(ConfigurationError, match=f"not {other.__name__}"):
+        sdk(lambda client: client.tasks.get("task_1"), http_client=other(trust_env=False))

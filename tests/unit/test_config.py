@@ -45,6 +45,28 @@ def test_the_nearest_source_wins(given_in: set[str]):
     assert config.base_url == f"http://{nearest}"
 
 
+SETTINGS = {
+    "timeout": (st.floats(0.1, 1e6), lambda config: config.timeout),
+    "max_retries": (st.integers(0, 99), lambda config: config.max_retries),
+    "poll_interval": (st.floats(0.1, 1e6), lambda config: config.poll_interval),
+    "poll_timeout": (st.floats(0.1, 1e6), lambda config: config.poll_timeout),
+}
+
+
+@given(st.sampled_from(sorted(SETTINGS)), st.data())
+def test_of_any_setting_the_argument_wins_then_the_environment_then_dotenv(name: str, data: st.DataObject):
+    values, found = SETTINGS[name]
+    variable = f"NEXUS_{name.upper()}"
+    argument, environ, dotenv = (data.draw(st.none() | values) for _ in range(3))
+    config = resolved(
+        {"api_key": KEY, name: argument},
+        {} if environ is None else {variable: str(environ)},
+        {} if dotenv is None else {variable: str(dotenv)},
+    )
+    nearest = next((value for value in (argument, environ, dotenv) if value is not None), None)
+    assert found(config) == (found(Config(KEY)) if nearest is None else nearest)
+
+
 def test_every_setting_has_a_variable():
     config = resolved(
         environ={
@@ -54,9 +76,10 @@ def test_every_setting_has_a_variable():
             "NEXUS_MAX_RETRIES": "7",
             "NEXUS_POLL_INTERVAL": "0.5",
             "NEXUS_POLL_TIMEOUT": "inf",
+            "NEXUS_WEBHOOK_SECRET": "whsec_e",
         }
     )
-    assert config == Config("nxs_e", "https://e/api/v1", 5.0, 7, 0.5, float("inf"))
+    assert config == Config("nxs_e", "https://e/api/v1", 5.0, 7, 0.5, float("inf"), "whsec_e")
 
 
 def test_an_empty_variable_is_not_set():
@@ -166,8 +189,13 @@ def test_a_key_is_text():
         resolved({"api_key": 7})
 
 
-def test_the_key_is_not_in_the_repr():
-    assert KEY not in repr(resolved({"api_key": KEY}))
+def test_no_secret_is_in_the_repr():
+    assert "secret" not in repr(resolved({"api_key": "nxs_secret", "webhook_secret": "whsec_secret"}))
+
+
+def test_a_secret_of_webhooks_is_text():
+    with pytest.raises(ConfigurationError, match="webhook_secret is a str"):
+        resolved({"api_key": KEY, "webhook_secret": b"whsec_1"})
 
 
 def test_some_settings_are_changed():
@@ -214,3 +242,8 @@ def test_a_key_stays_with_its_platform_under_another_path():
 )
 def test_an_origin_is_scheme_host_and_port(url: str, place: tuple[str, str, int]):
     assert origin(url) == place
+
+
+def test_a_key_of_nothing_but_white_space_is_none():
+    with pytest.raises(AuthenticationError, match="The API key is empty"):
+        resolved(arguments={"api_key": "  "})

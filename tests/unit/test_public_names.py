@@ -11,12 +11,16 @@ import pytest
 import nexusai
 
 PUBLIC = """
-APIConnectionError APIError APITimeoutError AsyncImage AsyncNexusAIClient AsyncTTSResponse AsyncTaskHandle
-AsyncTextStream AuthenticationError ConfigurationError ConflictError Cost File Image InvalidRequestError
-NetworkError NexusAIClient NexusAIError NotFoundError PayloadTooLargeError PermissionError RateLimitError
-ServerError StreamChunk StreamError TTSResponse Task TaskCancelledError TaskError TaskFailedError TaskFailure
-TaskHandle TaskPage TaskPoller TaskTimeoutError TextResponse TextStream Usage ValidationError __version__
-api_key audio base_url configure files images tasks text
+APIConnectionError APIError APITimeoutError AsyncImage AsyncNexusAIClient AsyncSession AsyncTTSResponse
+AsyncTaskEventStream AsyncTaskHandle AsyncTextStream AuthenticationError Batch BatchResult
+ConfigurationError ConflictError Cost Document EmbeddingResponse File FilePage Image InvalidRequestError Key
+KnowledgeBase Model ModerationResponse NetworkError NexusAIClient NexusAIError NotFoundError ParseError
+PayloadTooLargeError PermissionError RateLimitError SearchResponse SearchResult Segment ServerError Session
+SessionHistory SessionMessage SessionPage SessionResponse StreamChunk StreamError TTSResponse Task
+TaskCancelledError TaskError TaskEvent TaskEventStream TaskFailedError TaskFailure TaskHandle TaskPage
+TaskPoller TaskTimeoutError TextResponse TextStream TranscriptionResponse Usage UsageReport ValidationError
+Webhook WebhookEvent WebhookVerificationError __version__ api_key audio base_url batches configure
+embeddings files images keys knowledge_bases moderations sessions tasks text usage webhooks
 """
 
 
