@@ -3,16 +3,19 @@
 
 PYTHON ?= python3
 ARGS ?=
+# A file of tests stays in one process; the slow ones, which come first, stay first.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 APP := .venv/.installed-app
 DEV := .venv/.installed-dev
+BENCH := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test check bench docs constraints clean
+.PHONY: help demo serve test interop check bench bench-sdk docs constraints clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(APP)  ## start the platform, run real tasks, kill it in the middle, lose nothing
 	@$(BIN)/nexusai demo $(ARGS)
@@ -21,7 +24,10 @@ serve: $(APP)  ## run the platform on this machine
 	@$(BIN)/nexusai serve $(ARGS)
 
 test: $(DEV)  ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+interop: $(DEV) .venv/litellm/bin/litellm  ## run the adapters against another gateway
+	@NEXUS_LITELLM=$(abspath .venv/litellm/bin/litellm) $(BIN)/python -m pytest tests/interop $(ARGS)
 
 check: $(DEV)  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -32,8 +38,11 @@ check: $(DEV)  ## formatting, lint, types, layers
 bench: $(APP)  ## measure the platform on this machine
 	@$(BIN)/python benchmarks/tasks.py $(ARGS)
 
+bench-sdk: $(BENCH)  ## measure the SDK beside httpx, openai and replicate
+	@$(BIN)/python benchmarks/sdk.py $(ARGS)
+
 docs: $(DEV)  ## make the generated pages under docs/ again
-	@for script in scripts/openapi.py scripts/generate_docs.py; do \
+	@for script in scripts/openapi.py scripts/generate_docs.py scripts/provider_docs.py; do \
 	  [ ! -f $$script ] || $(BIN)/python $$script || exit 1; \
 	done
 
@@ -53,13 +62,20 @@ clean:  ## remove .venv and everything else made here
 # Everything that the app needs is in the development set too, hence both stamps there.
 $(APP): EXTRAS := server,local
 $(DEV): EXTRAS := server,local,dev
-$(APP) $(DEV): pyproject.toml constraints.txt Makefile $(BIN)/pip
+$(BENCH): EXTRAS := server,local,bench
+$(APP) $(DEV) $(BENCH): pyproject.toml constraints.txt Makefile $(BIN)/pip
 	@echo "Installing Nexus AI [$(EXTRAS)] into .venv"
 	@[ -x $(BIN)/uv ] || $(BIN)/python -m pip install -qq uv || true
 	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'; } || { \
 	  echo "uv could not do it; trying pip, which takes a minute."; \
 	  $(BIN)/python -m pip install -qq -c constraints.txt -e '.[$(EXTRAS)]'; }
 	@touch $(APP) $@
+
+.venv/litellm/bin/litellm: | $(BIN)/pip
+	@echo "Installing LiteLLM's proxy into .venv/litellm"
+	@$(BIN)/python -m venv .venv/litellm
+	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --python .venv/litellm/bin/python 'litellm[proxy]>=1.70'; } || \
+	  .venv/litellm/bin/python -m pip install -qq 'litellm[proxy]>=1.70'
 
 # Debian's Python comes without ensurepip: virtualenv, from a folder thrown away afterwards, does without.
 $(BIN)/pip:
