@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -77,6 +79,13 @@ up(sys.argv[2])
 print(size("VmHWM") - before)
 """
 
+SLEEPING = """
+import socket, struct, time
+writer = socket.create_connection(("127.0.0.1", {port}))
+time.sleep({seconds})
+writer.sendall(struct.pack("d", time.time()))
+"""
+
 
 def present(contestants: Mapping[str, Any]) -> dict[str, Any]:
     """Those whose packages are here."""
@@ -138,6 +147,10 @@ def lateness() -> Iterator[Row]:
         yield Row("round trip to the platform, ms", {"nexusai": f"{trip:.1f}"})
         for latency, times in ((0.3, 7), (3.1, 3)):
             config = {"latency": latency, "tokens": 1}
+            asleep = [_woken_late(latency) for _ in range(times)]
+            yield Row(
+                f"late, eight bytes after {latency} s, ms", {"nexusai": f"{statistics.median(asleep):.1f}"}
+            )
 
             def generate(config: Any = config) -> Any:
                 return client.text.generate("hi", **SIMULATE, config=config), time.time()
@@ -156,6 +169,17 @@ def _late(client: NexusAIClient, text: Any, returned: float) -> float:
     finished = client.tasks.get(text.task_id).finished_at
     assert finished is not None
     return (returned - finished.timestamp()) * 1000
+
+
+def _woken_late(seconds: float) -> float:
+    """Milliseconds from the writing to the reading of a socket that was silent: what waking up takes here."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = SLEEPING.format(port=server.getsockname()[1], seconds=seconds)
+        with subprocess.Popen([sys.executable, "-c", code]) as child, server.accept()[0] as reader:
+            (written,) = struct.unpack("d", reader.recv(8))
+            late = time.time() - written
+            child.wait()
+    return late * 1000
 
 
 def _round_trip(platform: Platform) -> float:

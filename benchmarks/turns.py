@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +24,16 @@ class Row(NamedTuple):
 
 
 def in_turns(rounds: int, contestants: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """What each measures, `rounds` times, after a turn that does not count."""
+    """What each measures, `rounds` times, after a turn that does not count.
+
+    Nobody pays for another's garbage.
+    """
     for contestant in contestants.values():
         contestant()
     measured: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, contestant in contestants.items():
+            gc.collect()
             measured[name].append(contestant())
     return measured
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Generic, TypeVar
@@ -50,6 +49,7 @@ class EventState(ABC, Generic[E]):
         self._heard = 0.0
         self._begun = False
         self._last_event_id: str | None = None
+        self._place = -1  # that id as a number
         self._placed = False  # whether the last event has an id of its own, so that others come after it
         self._resumed_after = -1
         self._fruitless = 0
@@ -73,7 +73,7 @@ class EventState(ABC, Generic[E]):
         self._heard = now
         if not self._begun or self.task_id is None:
             return self.opening
-        self._resumed_after = _number(self._last_event_id)
+        self._resumed_after = self._place
         resume = {"Last-Event-ID": str(self._last_event_id)}
         path = at("tasks", self.task_id, "events")
         return Call("GET", path, headers={**EVENTS, **resume}, timeout=self._idle, retry=False)
@@ -89,7 +89,16 @@ class EventState(ABC, Generic[E]):
         elif now - self._heard > self._idle:
             raise self._end(self._silent())
         for event in events:
-            message = self._take(event)
+            place = _number(event.id)
+            if 0 <= place <= self._resumed_after:
+                continue  # a platform that starts over in place of resuming
+            self._placed = place > self._place
+            self._place, self._last_event_id = place, event.id
+            self._fruitless = 0
+            if event.event == "message" and event.data != "[DONE]":
+                message = self._message(event)
+            else:
+                message = self._special(event)
             if message is not None:
                 yield message
 
@@ -112,13 +121,7 @@ class EventState(ABC, Generic[E]):
             raise self._end(self._cut_off()) from error
         return pause
 
-    def _take(self, event: ServerSentEvent) -> E | None:
-        place = _number(event.id)
-        if 0 <= place <= self._resumed_after:
-            return None  # a platform that starts over in place of resuming
-        self._placed = place > _number(self._last_event_id)
-        self._last_event_id = event.id
-        self._fruitless = 0
+    def _special(self, event: ServerSentEvent) -> E | None:
         if event.event == "error":
             return self._ended(self._end(self._failure(event.data)))
         if event.event == "message" and event.data == "[DONE]":
@@ -166,4 +169,6 @@ class EventState(ABC, Generic[E]):
 
 def _number(event_id: str | None) -> int:
     """Ids are numbers that increase; -1 for what is none."""
-    return int(event_id) if event_id and re.fullmatch("[0-9]{1,20}", event_id) else -1
+    if event_id and len(event_id) <= 20 and event_id.isdecimal() and event_id.isascii():
+        return int(event_id)
+    return -1

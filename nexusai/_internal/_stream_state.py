@@ -16,7 +16,7 @@ from nexusai.models import Delta, StreamChunk, Task, TaskFailure, TextResponse, 
 __all__ = ["StreamState"]
 
 _OF_A_CHUNK = frozenset(StreamChunk.model_fields)
-_DELTA_ALONE = {"delta"}
+_DELTA_ALONE, _CONTENT_ALONE = {"delta"}, {"content"}
 _chunk_of = StreamChunk.__pydantic_validator__.validate_json  # a third faster than model_validate_json()
 
 
@@ -84,9 +84,13 @@ class StreamState(EventState[StreamChunk]):
             chunk: StreamChunk = _chunk_of(event.data)
         except ValueError:
             raise self._end(StreamError("The stream has an event that is no chunk of text.")) from None
-        if chunk.model_fields_set != _DELTA_ALONE and not self._note(chunk):
+        if chunk.__pydantic_fields_set__ != _DELTA_ALONE and not self._note(chunk):
             return None
-        self._gather(chunk.delta)
+        delta = chunk.delta
+        if delta.__pydantic_fields_set__ == _CONTENT_ALONE:
+            self._text.append(delta.content)
+        else:
+            self._gather(delta)
         return chunk
 
     def _note(self, chunk: StreamChunk) -> bool:
