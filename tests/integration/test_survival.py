@@ -69,7 +69,7 @@ def test_200_running_tasks_survive_kill_9_and_each_has_one_result(platform: Plat
     with platform.client() as client:
         handles = [
             client.text.generate_async(
-                f"task {n}", **SIMULATE, config={"latency": 2.0}, metadata={"label": "killed"}
+                f"task {n}", **SIMULATE, config={"latency": 6.0}, metadata={"label": "killed"}
             )
             for n in range(200)
         ]
