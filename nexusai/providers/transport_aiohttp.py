@@ -60,16 +60,20 @@ class AiohttpTransport:
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncIterator[HttpStream]:
         response = await self._answer(sendable(request))
+        connection = response.connection.transport if response.connection is not None else None
         try:
             yield _Stream(request, response)
         finally:
             response.close()  # a body read to its end has given its connection back by now
+            if connection is not None and connection.is_closing():
+                connection.abort()  # else it would first wait for the other side to take what is unsent
 
     async def aclose(self) -> None:
         """Close this loop's connections."""
         session = self._sessions.pop(asyncio.get_running_loop(), None)
         if session is not None:
             await session.close()
+            await asyncio.sleep(0)  # connections that were closed are let go in the loop's next round
 
     async def _answer(self, request: HttpRequest) -> aiohttp.ClientResponse:
         now = asyncio.get_running_loop().time
