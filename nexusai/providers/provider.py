@@ -37,6 +37,7 @@ class AsyncProvider:
     def __init__(self, endpoint: Endpoint, calls: Calls, driver: AsyncDriver) -> None:
         self.name: str = endpoint.name
         self.capabilities: frozenset[Capability] = endpoint.capabilities
+        self.key_required: bool = endpoint.vendor.key_required
         self._endpoint = endpoint
         self._calls = calls
         self._driver = driver

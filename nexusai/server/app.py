@@ -20,6 +20,8 @@ from nexusai.server.batches.routes import BatchRoutes
 from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
 from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
+from nexusai.server.keys import schema as keys_schema
+from nexusai.server.keys.routes import KeyRoutes
 from nexusai.server.knowledge import schema as knowledge_schema
 from nexusai.server.knowledge.routes import KnowledgeRoutes
 from nexusai.server.platform import Platform
@@ -28,6 +30,8 @@ from nexusai.server.sessions.routes import SessionRoutes
 from nexusai.server.tasks import schema as tasks_schema
 from nexusai.server.tasks.answers import TaskAnswers
 from nexusai.server.tasks.routes import TaskRoutes
+from nexusai.server.usage import schema as usage_schema
+from nexusai.server.usage.routes import UsageRoutes
 from nexusai.server.webhooks import schema as webhooks_schema
 from nexusai.server.webhooks.routes import WebhookRoutes
 
@@ -62,6 +66,8 @@ def create_app(platform: Platform) -> ASGIApp:
         _batches(batches),
         _webhooks(webhooks),
         _knowledge(knowledge),
+        _keys(KeyRoutes(platform.keys, settings.max_body_bytes)),
+        _usage(UsageRoutes(platform.usage, platform.keys)),
         _health(platform),
     ):
         api.include_router(router)
@@ -203,6 +209,32 @@ def _webhooks(routes: WebhookRoutes) -> APIRouter:
     _add(router, "GET", f"{path}/deliveries", routes.deliveries, webhooks_schema.DeliveryPage)
     again = f"{path}/deliveries/{{delivery_id}}/redeliver"
     _add(router, "POST", again, routes.redeliver, webhooks_schema.Delivery, status_code=202)
+    return router
+
+
+def _keys(routes: KeyRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["keys"])
+    key, one = keys_schema.Key, "/keys/{key_id}"
+    create, update = openapi.creating("CreateKey"), openapi.body("UpdateKey", "key_id")
+    _add(router, "POST", "/keys", routes.create, key, plain=create, status_code=201)
+    _add(router, "GET", "/keys", routes.list, keys_schema.KeyPage)
+    _add(router, "GET", one, routes.get, key)
+    _add(router, "PATCH", one, routes.update, key, plain=update)
+    rotate = openapi.optional_body("RotateKey", "key_id")
+    _add(router, "POST", f"{one}/rotate", routes.rotate, key, plain=rotate)
+    _add(router, "POST", f"{one}/disable", routes.disable, key)
+    project, named = keys_schema.Project, "/projects/{project_id}"
+    create, update = openapi.creating("CreateProject"), openapi.body("UpdateProject", "project_id")
+    _add(router, "POST", "/projects", routes.create_project, project, plain=create, status_code=201)
+    _add(router, "GET", "/projects", routes.list_projects, keys_schema.ProjectPage)
+    _add(router, "GET", named, routes.get_project, project)
+    _add(router, "PATCH", named, routes.update_project, project, plain=update)
+    return router
+
+
+def _usage(routes: UsageRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["usage"])
+    _add(router, "GET", "/usage", routes.get, usage_schema.UsageReport, openapi_extra=openapi.USAGE)
     return router
 
 

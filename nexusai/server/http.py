@@ -27,6 +27,7 @@ from nexusai.server.ids import new_id
 
 __all__ = [
     "MALFORMED",
+    "RATE_HEADERS",
     "Endpoint",
     "JsonResponse",
     "Problem",
@@ -49,8 +50,13 @@ _DRAIN_SECONDS = 30.0
 KEY_LIFETIME: Final = 24 * 3600 * 1000
 """Milliseconds for which an idempotency key is remembered."""
 
+USED_KEY: Final = "This Idempotency-Key was used for another request; use a new key."
+
 HEADERS = "nexusai.headers"
 """Where a request's headers are looked up by name: the hot routes do so five times each."""
+
+RATE_HEADERS = "nexusai.rate_headers"
+"""Where a request keeps the headers that tell its caller what is left of its limit."""
 
 Route = Callable[[Request], Awaitable[Response]]
 
@@ -175,6 +181,7 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"].append(header)
+                message["headers"].extend(scope.get(RATE_HEADERS, ()))
                 if body is not None and status >= 400:
                     await body.drain()
             else:

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from nexusai.error import CODES
 from nexusai.server.batches.models import BatchRequest
+from nexusai.server.keys.models import CreateKey, CreateProject, RotateKey, UpdateKey, UpdateProject
 from nexusai.server.knowledge.models import (
     AddDocument,
     CreateKnowledgeBase,
@@ -41,10 +42,12 @@ __all__ = [
     "OPEN",
     "RESULTS",
     "UPLOAD",
+    "USAGE",
     "body",
     "creating",
     "document",
     "invoking",
+    "optional_body",
 ]
 
 KINDS = {**TASK_KINDS, DOCUMENT_PROCESSING.task_type: DOCUMENT_PROCESSING}
@@ -70,6 +73,12 @@ def body(schema: str, *ids: str) -> dict[str, Any]:
     path = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in ids]
     content = {"application/json": {"schema": {"$ref": _REF.format(name=schema)}}}
     return {"parameters": path, "requestBody": {"required": True, "content": content}}
+
+
+def optional_body(schema: str, *ids: str) -> dict[str, Any]:
+    """The same where the body may be left out."""
+    told = body(schema, *ids)
+    return {**told, "requestBody": {**told["requestBody"], "required": False}}
 
 
 def creating(schema: str, *ids: str) -> dict[str, Any]:
@@ -176,6 +185,15 @@ RESULTS: dict[str, Any] = {
     }
 }
 
+USAGE: dict[str, Any] = {
+    "responses": {
+        "200": {
+            "description": "The sums; with `format=csv`, or `Accept: text/csv`, as lines of CSV.",
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+        }
+    }
+}
+
 OPEN: dict[str, Any] = {"security": []}
 """What needs no key."""
 
@@ -244,6 +262,11 @@ def _structs() -> dict[str, Any]:
         BatchRequest,
         CreateWebhook,
         UpdateWebhook,
+        CreateKey,
+        UpdateKey,
+        RotateKey,
+        CreateProject,
+        UpdateProject,
     ]
     types += [*sessions, *knowledge]
     for kind in KINDS.values():

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Mapping
 
 from dotenv import dotenv_values
 
 from nexusai.error import ConfigurationError
 from nexusai.providers.config import config_for, configured
+from nexusai.providers.pricing import default_prices
 from nexusai.providers.provider import open_providers
 from nexusai.providers.transport import Transport
 from nexusai.server.batches.service import BatchService
 from nexusai.server.batches.store import BatchStore
 from nexusai.server.catalogue import Catalogue
+from nexusai.server.clock import now_ms
 from nexusai.server.data_dir import DataDir
 from nexusai.server.db.engine import Database, migrate
 from nexusai.server.files.service import FileService
 from nexusai.server.files.storage import LocalDisk, Storage
 from nexusai.server.files.store import FileStore
 from nexusai.server.ids import new_id
+from nexusai.server.keys.guard import Guard
+from nexusai.server.keys.limits import Lanes, MemoryLedger, window
 from nexusai.server.keys.service import KeyService
 from nexusai.server.keys.store import KeyStore
 from nexusai.server.knowledge.artefacts import Artefacts
@@ -45,6 +50,11 @@ from nexusai.server.tasks.reconciler import Reconciler
 from nexusai.server.tasks.runner import Runner
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.tasks.store import SqliteTaskStore
+from nexusai.server.usage.metered import Meter, MeteredProvider
+from nexusai.server.usage.models import Rates
+from nexusai.server.usage.recorder import Recorder
+from nexusai.server.usage.service import UsageService
+from nexusai.server.usage.store import UsageStore
 from nexusai.server.webhooks.sender import Sender
 from nexusai.server.webhooks.service import WebhookService
 from nexusai.server.webhooks.store import WebhookStore
@@ -66,6 +76,9 @@ class Platform:
             migrate(self._data.database)
             self._wire(self._data.secret(), await self._storage())
             self._store.start()
+            await self.keys.open()
+            await self._restore_budgets()
+            await self._recorder.start()
             await self._store.void_leases()
             await self._dispatcher.start()
             await self._reconciler.start()
@@ -92,8 +105,17 @@ class Platform:
     def _wire(self, secret: bytes, storage: Storage) -> None:
         settings = self.settings
         self._database = Database(self._data.database)
-        self._catalogue = open_catalogue(environment())
-        self.keys: KeyService = KeyService(KeyStore(self._database), secret)
+        rates = Rates(settings.usd_rates)
+        self._ledger = MemoryLedger()
+        guard = Guard(self._ledger, Lanes())
+        self._calls = UsageStore(self._database)
+        self._recorder = Recorder(self._calls.add, rates)
+        self.usage: UsageService = UsageService(self._calls, self._recorder)
+        meter = Meter(guard, default_prices(), rates)
+        self._catalogue = open_catalogue(environment(), meter, self._recorder)
+        self.keys: KeyService = KeyService(
+            KeyStore(self._database), guard, secret, anonymous=settings.allow_anonymous
+        )
         self.files: FileService = FileService(
             store=FileStore(self._database),
             storage=storage,
@@ -123,8 +145,9 @@ class Platform:
             kinds=kinds,
             media=self.files,
             lease=settings.lease,
+            caller_of=self.keys.caller,
         )
-        self._dispatcher = EmbeddedDispatcher(runner, settings.max_running_tasks)
+        self._dispatcher = EmbeddedDispatcher(runner, settings.max_running_tasks, guard.lanes)
         self._reconciler = Reconciler(
             store=self._store,
             dispatcher=self._dispatcher,
@@ -151,7 +174,7 @@ class Platform:
         )
         runner.on_told = self.webhooks.wake
         self.batches: BatchService = BatchService(
-            BatchStore(self._database), self.tasks, self.files, self.webhooks
+            BatchStore(self._database), self.tasks, self.files, self.webhooks, self.keys.caller
         )
         self.knowledge: KnowledgeService = KnowledgeService(
             store=knowledge_store,
@@ -165,6 +188,18 @@ class Platform:
         self.sessions: SessionService = SessionService(
             session_store, self.tasks, AgentConfigs(self._catalogue, known_agents, finder)
         )
+
+    async def _restore_budgets(self) -> None:
+        """What was spent of this day and month before the platform started."""
+        now = now_ms()
+        for measure in ("month", "day"):
+            spent: defaultdict[str, float] = defaultdict(float)
+            for project, key_id, dollars in await self._calls.spent(window(measure, now)[0]):
+                spent[project] += dollars
+                if key_id is not None:
+                    spent[key_id] += dollars
+            for subject, dollars in spent.items():
+                self._ledger.restore(subject, measure, dollars, now)
 
     async def probe(self) -> None:
         """Write to the database, changing nothing. Raises `sqlite3.OperationalError` when that fails."""
@@ -181,6 +216,8 @@ class Platform:
     async def close(self) -> None:
         """Drain, then let go of everything."""
         await self.drain()
+        await self._recorder.stop()
+        await self.keys.close()
         await self._store.stop()
         await self._catalogue.aclose()
         self._database.close()
@@ -193,12 +230,18 @@ def environment() -> dict[str, str]:
     return {**written, **os.environ}
 
 
-def open_catalogue(environ: Mapping[str, str]) -> Catalogue:
-    """The providers that the environment switches on, then `local`, which is always there."""
+def open_catalogue(environ: Mapping[str, str], meter: Meter, recorder: Recorder) -> Catalogue:
+    """The providers that the environment switches on, then `local`, which is always there; all metered."""
     remote = configured(environ)
     transport: Transport | None = None
     if remote:
         from nexusai.providers.transport_aiohttp import AiohttpTransport  # a third of a second to load
 
         transport = AiohttpTransport()
-    return Catalogue(open_providers({**remote, "local": config_for("local", environ)}, transport), transport)
+    configs = {**remote, "local": config_for("local", environ)}
+    opened = open_providers(configs, transport, hooks=[recorder.heard])
+    providers = {
+        name: MeteredProvider(provider, meter, free=not provider.key_required)
+        for name, provider in opened.items()
+    }
+    return Catalogue(providers, transport)

@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     shutdown_grace: float = Field(default=5.0, ge=0)
     """Seconds that running tasks get to finish when the platform is told to stop."""
 
+    allow_anonymous: bool = False
+    """Whether programs on this very machine may do without a key."""
+
+    usd_rates: dict[str, float] = Field(default={"CNY": 0.14})
+    """What a unit of other currencies is worth in US dollars, for budgets: `{"CNY": 0.14}`."""
+
     webhook_allow_private: bool = False
     """Whether webhooks may call addresses of this network and this machine."""
 
@@ -87,4 +93,19 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 f"NEXUS_BOOTSTRAP_API_KEY must be {KEY_PREFIX} and then 16 or more letters, digits, - or _."
             )
+        if key is not None and _is_example(key.get_secret_value()):
+            raise ConfigurationError(
+                "NEXUS_BOOTSTRAP_API_KEY is a key that others know or guess: take one of "
+                f"`python -c \"import secrets; print('{KEY_PREFIX}' + secrets.token_urlsafe(32))\"`."
+            )
         return key
+
+
+_EXAMPLE = re.compile(
+    r"(.)\1{7}|example|placeholder|your[-_]?(api[-_]?)?key|changeme|0123456789|123456789", re.I
+)
+
+
+def _is_example(key: str) -> bool:
+    """Whether a chosen key is one that stands in somebody's documentation."""
+    return bool(_EXAMPLE.search(key)) or len(set(key[4:])) < 8

@@ -362,7 +362,7 @@ async def test_a_worker_does_not_keep_what_it_dropped(store: TaskStore):
 
     await store.renew("worker_1", [kept.id], LATER + LEASE)
 
-    assert [id for id, _, _ in await store.undelivered(LATER)] == [dropped.id]
+    assert [id for id, *_ in await store.undelivered(LATER)] == [dropped.id]
 
 
 async def test_the_owner_of_the_data_can_end_every_lease(store: TaskStore):
@@ -392,7 +392,7 @@ async def test_a_task_that_should_be_cancelled_and_is_handed_back_ends_cancelled
 
     await store.release(row.id, 1)
 
-    assert [id for id, _, _ in await store.undelivered(NOW)] == [row.id]
+    assert [id for id, *_ in await store.undelivered(NOW)] == [row.id]
     assert await store.end_lost(NOW + 1, "{}") == {row.id: "cancelled"}
     assert (await there(store, row)).status == "cancelled"
 
@@ -475,13 +475,16 @@ async def test_a_lost_task_with_attempts_left_is_not_ended(store: TaskStore):
 
 async def test_what_nobody_runs_is_undelivered(store: TaskStore):
     waiting = await accepted(store, priority=5, not_before=NOW + 77)
-    abandoned = await claimed(store, priority=-5)
+    abandoned = await claimed(store, priority=-5, key_id="key_1")
     for status in FINAL:
         await final(store, status)
     held = await claimed(store)
     await store.renew("worker_1", [held.id], LATER + 1)
 
-    assert await store.undelivered(LATER) == [(waiting.id, 5, NOW + 77), (abandoned.id, -5, 0)]
+    assert await store.undelivered(LATER) == [
+        (waiting.id, 5, NOW + 77, (PROJECT,)),
+        (abandoned.id, -5, 0, ("key_1", PROJECT)),
+    ]
 
 
 # All at once

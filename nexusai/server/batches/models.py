@@ -45,6 +45,7 @@ class StoredBatch(NamedTuple):
     cancelled_at: int | None = None
     finished_at: int | None = None
     counts_json: str | None = None
+    key_id: str | None = None
 
 
 class Item(NamedTuple):

@@ -19,6 +19,7 @@ from nexusai.server.clock import now_ms
 from nexusai.server.files.service import FileService
 from nexusai.server.http import KEY_LIFETIME, MALFORMED, Problem, invalid
 from nexusai.server.ids import new_id
+from nexusai.server.keys.caller import CallerOf, current_caller
 from nexusai.server.tasks.models import InvokeRequest, Target
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.tasks.states import FINAL
@@ -57,9 +58,15 @@ class BatchService:
     """Every call names the project that asks: what belongs to another does not exist for it."""
 
     def __init__(
-        self, store: BatchStore, tasks: TaskService, files: FileService, webhooks: WebhookService
+        self,
+        store: BatchStore,
+        tasks: TaskService,
+        files: FileService,
+        webhooks: WebhookService,
+        caller_of: CallerOf,
     ) -> None:
         self._store = store
+        self._caller_of = caller_of
         self._webhooks = webhooks
         self._tasks = tasks
         self._files = files
@@ -80,6 +87,7 @@ class BatchService:
     ) -> dict[str, Any]:
         """Store a batch; its tasks follow by and by. Raises a 400 or 409 `Problem`."""
         items = _listed(asked.requests) if asked.requests is not None else await self._read(project, asked)
+        caller = current_caller.get()
         batch = StoredBatch(
             id=new_id("batch"),
             project=project,
@@ -90,6 +98,7 @@ class BatchService:
             idempotency_key=key,
             request_hash=hashlib.sha256(msgspec.json.encode(asked)).digest() if key else None,
             created_at=now_ms(),
+            key_id=caller.key.id if caller is not None and caller.key is not None else None,
         )
         if not await self._store.add(batch, items):
             batch = await self._earlier(batch, items)
@@ -200,6 +209,7 @@ class BatchService:
         places = asyncio.Semaphore(AT_ONCE)
         waits: set[asyncio.Task[None]] = set()
         try:
+            current_caller.set(await self._caller_of(batch.project, batch.key_id))
             for item in await self._store.open(batch.id):
                 await self._await_one(batch, item.task_id or "", places, waits)
             after = -1

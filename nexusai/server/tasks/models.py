@@ -23,6 +23,7 @@ __all__ = [
     "accepted",
     "check_events",
     "check_url",
+    "lanes_of",
     "show",
 ]
 
@@ -125,6 +126,13 @@ class TaskRow(Struct, frozen=True):
     webhook_json: str | None = None
     notify: bool = False
     """Whether somebody is to be told of its end, and has not been yet."""
+    key_id: str | None = None
+    """The key that asked for it."""
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """The ids under which it counts as running."""
+        return lanes_of(self.project, self.key_id)
 
 
 class Filter(NamedTuple):
@@ -136,6 +144,10 @@ class Filter(NamedTuple):
     metadata: Mapping[str, str] = {}
     cursor: str | None = None
     limit: int = 20
+
+
+def lanes_of(project: str, key_id: str | None) -> tuple[str, ...]:
+    return (project,) if key_id is None else (key_id, project)
 
 
 _stored = msgspec.json.Decoder(StoredRequest)

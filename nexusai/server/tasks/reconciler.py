@@ -67,9 +67,9 @@ class Reconciler:
         for task_id, status in ended.items():
             error = self._lost if status == "failed" else None
             self._events.end(task_id, partial(closing_events, status, None, error, True))
-        for task_id, priority, not_before in waiting:
+        for task_id, priority, not_before, lanes in waiting:
             if task_id not in ended:
-                self._dispatcher.submit(task_id, priority, not_before)
+                self._dispatcher.submit(task_id, priority, not_before, lanes)
         if now - self._keys_freed > KEY_LIFETIME / 24:
             await self._store.free_keys(now - KEY_LIFETIME)
             self._keys_freed = now

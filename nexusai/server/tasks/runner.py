@@ -16,6 +16,7 @@ from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
 from nexusai.server.http import Problem
 from nexusai.server.http import request_id as current_request
+from nexusai.server.keys.caller import CallerOf, current_caller, current_task
 from nexusai.server.tasks.endings import Failure, closing_events, failure, timed_out
 from nexusai.server.tasks.events import TaskEvents
 from nexusai.server.tasks.kinds.kind import Job, Kind, Media, Output
@@ -62,8 +63,10 @@ class Runner:
         kinds: Mapping[str, Kind],
         media: Media,
         lease: float,
+        caller_of: CallerOf,
     ) -> None:
         self._worker = worker
+        self._caller_of = caller_of
         self._store = store
         self._events = events
         self._catalogue = catalogue
@@ -100,6 +103,8 @@ class Runner:
                 row = await self._store.claim(Claim(task_id, self._worker, now, now + self._lease_ms))
             if row is not None:
                 current_request.set(row.request_id)
+                current_task.set(row.id)
+                current_caller.set(await self._caller_of(row.project, row.key_id))
                 await self._carry_out(row, slot)
                 if row.notify:
                     self.on_told()

@@ -15,8 +15,9 @@ import orjson
 from nexusai.providers.trace import upstream_headers
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
-from nexusai.server.http import KEY_LIFETIME, Problem
+from nexusai.server.http import KEY_LIFETIME, USED_KEY, Problem
 from nexusai.server.ids import new_id
+from nexusai.server.keys.caller import Caller, current_caller
 from nexusai.server.tasks.dispatch import Dispatcher
 from nexusai.server.tasks.endings import closing_events, start_event, stream_lost
 from nexusai.server.tasks.events import ATTEMPT, Event, Lost, TaskEvents
@@ -26,8 +27,6 @@ from nexusai.server.tasks.states import FINAL
 from nexusai.server.tasks.store import TaskStore
 
 __all__ = ["TaskService"]
-
-_USED = "This Idempotency-Key was used for another request; use a new key."
 
 CANCEL_WAIT = 2.0
 """Seconds `cancel` waits for a running task to let go, so that its answer is final."""
@@ -73,7 +72,7 @@ class TaskService:
             return await self._earlier(task, request)
         if request.stream:
             self.events.open(task.id, 0)
-        self.dispatcher.submit(task.id, task.priority, task.not_before)
+        self.dispatcher.submit(task.id, task.priority, task.not_before, task.lanes)
         return task
 
     async def replay(self, project: str, asked: object, key: str) -> TaskRow | None:
@@ -82,7 +81,7 @@ class TaskService:
         if row is None or row.created_at < now_ms() - KEY_LIFETIME:
             return None
         if row.request_hash != _fingerprint(asked):
-            raise Problem("CONFLICT", _USED)
+            raise Problem("CONFLICT", USED_KEY)
         return row
 
     def _new_task(
@@ -103,7 +102,8 @@ class TaskService:
             raise Problem.field(["task_type"], f"{asked!r} is not a task type; known: {known}")
         config = request.config or {}
         input, _, _ = kind.parse(request.input, config)
-        provider, model = self._maker(kind, input, request)
+        caller = current_caller.get()
+        provider, model = self._maker(kind, input, request, caller)
         stored = StoredRequest(request.input, config, request.stream, dict(upstream_headers.get()))
         return TaskRow(
             id=task_id or new_id("task"),
@@ -124,12 +124,18 @@ class TaskService:
             notify=request.webhook is not None or (project in self.watched and not internal),
             not_before=0,
             created_at=now_ms(),
+            key_id=caller.key.id if caller is not None and caller.key is not None else None,
         )
 
-    def _maker(self, kind: Kind, input: Any, request: InvokeRequest) -> tuple[str, str]:
+    def _maker(
+        self, kind: Kind, input: Any, request: InvokeRequest, caller: Caller | None
+    ) -> tuple[str, str]:
         capability = kind.needs(input) if kind.needs else kind.capability
         if capability is not None:
-            return self.catalogue.resolve(capability, request.provider, request.model)
+            provider, model = self.catalogue.resolve(capability, request.provider, request.model)
+            if caller is not None:
+                caller.require_model(provider, model)
+            return provider, model
         named = "provider" if request.provider else "model" if request.model else None
         if named:
             raise Problem.field([named], f"{kind.task_type} is done by the platform itself: leave it out")
@@ -143,11 +149,11 @@ class TaskService:
             if await self.store.accept(task):
                 if request.stream:
                     self.events.open(task.id, 0)
-                self.dispatcher.submit(task.id, task.priority, task.not_before)
+                self.dispatcher.submit(task.id, task.priority, task.not_before, task.lanes)
                 return task
             row = await self.store.find_by_key(task.project, key)
         if row is None or row.request_hash != task.request_hash:
-            raise Problem("CONFLICT", _USED)
+            raise Problem("CONFLICT", USED_KEY)
         return row
 
     async def get(self, project: str, task_id: str) -> TaskRow:

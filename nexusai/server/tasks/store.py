@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from nexusai.server.db.group_commit import GroupCommit, Write, batches, connect, values_of
-from nexusai.server.tasks.models import Filter, TaskRow
+from nexusai.server.tasks.models import Filter, TaskRow, lanes_of
 from nexusai.server.tasks.states import FINAL
 
 __all__ = ["Claim", "Ending", "SqliteTaskStore", "TaskStore"]
@@ -83,8 +83,8 @@ class TaskStore(Protocol):
     async def end_lost(self, now: int, error_json: str) -> dict[str, str]:
         """Fail the tasks that lost their last attempt, cancel the lost ones that should be: id → status."""
 
-    async def undelivered(self, now: int) -> list[tuple[str, int, int]]:
-        """`(id, priority, not_before)` of the tasks that nobody is running, oldest first."""
+    async def undelivered(self, now: int) -> list[tuple[str, int, int, tuple[str, ...]]]:
+        """`(id, priority, not_before, lanes)` of the tasks that nobody is running, oldest first."""
 
 
 _COLUMNS = ", ".join(TaskRow.__struct_fields__)
@@ -92,6 +92,7 @@ _NEW = (
     *(column.name for column in msgspec.structs.fields(TaskRow) if column.required),
     "webhook_json",
     "notify",
+    "key_id",
 )
 _new_values = attrgetter(*_NEW)
 
@@ -333,12 +334,13 @@ class SqliteTaskStore:
         )
         return dict(cancelled + failed)
 
-    async def undelivered(self, now: int) -> list[tuple[str, int, int]]:
+    async def undelivered(self, now: int) -> list[tuple[str, int, int, tuple[str, ...]]]:
         sql = (
-            f"SELECT id, priority, not_before FROM tasks WHERE {_OPEN} "
+            f"SELECT id, priority, not_before, project, key_id FROM tasks WHERE {_OPEN} "
             "AND (status = 'queued' OR lease_until <= ?) ORDER BY id"
         )
-        return await asyncio.to_thread(self._scan, sql, (now,))
+        rows = await asyncio.to_thread(self._scan, sql, (now,))
+        return [(row[0], row[1], row[2], lanes_of(row[3], row[4])) for row in rows]
 
     async def _change(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return await self._commits.submit(CHANGE, _Statement(sql, parameters))

@@ -7,6 +7,7 @@ import pytest
 from nexusai.error import ConfigurationError
 from nexusai.server.data_dir import DataDir
 from nexusai.server.platform import Platform, environment, open_catalogue
+from tests.fixtures.server import metering
 from nexusai.server.settings import Settings
 
 VENDOR = {"OPENAI_API_KEY": "sk-test", "NEXUS_PROVIDER_BASE_URL": "http://localhost:1/v1"}
@@ -65,14 +66,14 @@ async def test_keys_and_links_survive_a_new_start(settings: Settings):
 
 
 async def test_without_a_vendor_there_is_the_local_provider_and_no_transport():
-    catalogue = open_catalogue({})
+    catalogue = open_catalogue({}, *metering())
 
     assert catalogue.resolve("chat", None, None) == ("local", "text")
     await catalogue.aclose()
 
 
 async def test_a_vendor_that_is_switched_on_goes_before_the_local_provider():
-    catalogue = open_catalogue(VENDOR)
+    catalogue = open_catalogue(VENDOR, *metering())
 
     assert catalogue.resolve("chat", None, "m")[0] != "local"
     assert catalogue.resolve("chat", "openai", "gpt-x") == ("openai", "gpt-x")

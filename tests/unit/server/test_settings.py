@@ -10,6 +10,9 @@ from nexusai.error import ConfigurationError
 from nexusai.server.settings import Settings
 
 
+FIRST_KEY = "nxs_dGhlIGtleSBvZiB0aGVzZSB0ZXN0cw"
+
+
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, without an `.env`."""
@@ -83,9 +86,22 @@ def test_the_log_level_may_be_spelt_either_way(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_first_key_is_not_shown(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("NEXUS_BOOTSTRAP_API_KEY", "nxs_" + "x" * 40)
+    monkeypatch.setenv("NEXUS_BOOTSTRAP_API_KEY", FIRST_KEY)
 
-    assert "x" * 40 not in repr(Settings())
+    assert FIRST_KEY[4:] not in repr(Settings())
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["nxs_" + "x" * 40, "nxs_your-api-key-goes-here", "nxs_0123456789abcdef", "nxs_example_key_of_the_docs"],
+)
+def test_a_first_key_that_others_guess_is_refused(monkeypatch: pytest.MonkeyPatch, key: str):
+    monkeypatch.setenv("NEXUS_BOOTSTRAP_API_KEY", key)
+
+    with pytest.raises(ConfigurationError, match="guess") as refused:
+        Settings()
+
+    assert key not in str(refused.value)
 
 
 @pytest.mark.parametrize(

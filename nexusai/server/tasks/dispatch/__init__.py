@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 __all__ = ["Dispatcher", "Run"]
@@ -19,8 +19,8 @@ class Dispatcher(Protocol):
     async def stop(self, grace: float) -> None:
         """Take no more, let what runs finish for `grace` seconds, then hand it back."""
 
-    def submit(self, task_id: str, priority: int = 0, not_before: int = 0) -> None:
-        """Bring a stored task to a worker, not before a time (ms since 1970)."""
+    def submit(self, task_id: str, priority: int = 0, not_before: int = 0, lanes: Sequence[str] = ()) -> None:
+        """Bring a stored task to a worker, not before a time (ms since 1970) and not into a full lane."""
 
     def cancel(self, task_id: str) -> None:
         """Stop the task here if it waits or runs here."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from nexusai.server.clock import now_ms
+from nexusai.server.keys.limits import Lanes
 from nexusai.server.tasks.runner import Runner
 from nexusai.server.tasks.scheduler import Scheduler
 
@@ -15,12 +17,14 @@ logger: logging.Logger = logging.getLogger("nexusai.server.tasks")
 
 
 class EmbeddedDispatcher:
-    """Runs up to `max_running` tasks at once in this event loop."""
+    """Runs up to `max_running` tasks at once in this event loop, and of each lane as many as it lets in."""
 
-    def __init__(self, runner: Runner, max_running: int) -> None:
+    def __init__(self, runner: Runner, max_running: int, lanes: Lanes | None = None) -> None:
         self._runner = runner
         self._max_running = max_running
-        self._scheduler = Scheduler()
+        self._lanes = lanes or Lanes()
+        self._lanes.on_room = self._let_in
+        self._scheduler = Scheduler(self._lanes.room)
         self._running: dict[str, asyncio.Task[None]] = {}
         self._alarm: asyncio.TimerHandle | None = None
         self._open = False
@@ -38,9 +42,9 @@ class EmbeddedDispatcher:
         if self._running:
             await asyncio.wait(self._running.values())
 
-    def submit(self, task_id: str, priority: int = 0, not_before: int = 0) -> None:
+    def submit(self, task_id: str, priority: int = 0, not_before: int = 0, lanes: Sequence[str] = ()) -> None:
         if task_id not in self._running:
-            self._scheduler.add(task_id, priority, not_before)
+            self._scheduler.add(task_id, priority, not_before, lanes)
             self._pump()
 
     def cancel(self, task_id: str) -> None:
@@ -49,12 +53,17 @@ class EmbeddedDispatcher:
 
     def _pump(self) -> None:
         while self._open and len(self._running) < self._max_running:
-            task_id = self._scheduler.take(now_ms())
-            if task_id is None:
+            taken = self._scheduler.take(now_ms())
+            if taken is None:
                 self._wait_for_next()
                 return
-            task = asyncio.create_task(self._run(task_id))
-            self._running[task_id] = task
+            task_id, lanes = taken
+            self._lanes.enter(lanes)
+            self._running[task_id] = asyncio.create_task(self._run(task_id, lanes))
+
+    def _let_in(self, lanes: Sequence[str]) -> None:
+        self._scheduler.leave(lanes)
+        self._pump()
 
     def _wait_for_next(self) -> None:
         if self._alarm is not None:
@@ -65,7 +74,7 @@ class EmbeddedDispatcher:
             delay = max(0.0, (moment - now_ms()) / 1000)
             self._alarm = asyncio.get_running_loop().call_later(delay, self._pump)
 
-    async def _run(self, task_id: str) -> None:
+    async def _run(self, task_id: str, lanes: Sequence[str]) -> None:
         try:
             if self._open:
                 await self._runner.run(task_id)
@@ -73,4 +82,4 @@ class EmbeddedDispatcher:
             logger.warning("task %s was dropped (%r); the reconciler will bring it again", task_id, error)
         finally:
             del self._running[task_id]
-            self._pump()
+            self._lanes.leave(lanes)

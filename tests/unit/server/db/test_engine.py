@@ -100,7 +100,7 @@ def test_a_new_database_has_the_indexes_of_an_upgraded_one(path: Path, tmp_path:
 
 def test_migrating_again_keeps_what_is_there(path: Path):
     migrate(path)
-    run(path, "INSERT INTO keys VALUES ('key_1', 'p', 'n', x'00', 'h', 1)")
+    run(path, "INSERT INTO keys (id, project, name, digest, hint, created_at) VALUES ('key_1', 'p', 'n', x'00', 'h', 1)")
 
     migrate(path)
 
@@ -110,7 +110,7 @@ def test_migrating_again_keeps_what_is_there(path: Path):
 @pytest.mark.usefixtures("a_newer_release")
 def test_a_database_that_is_behind_is_upgraded(path: Path):
     upgrade(path)
-    run(path, "INSERT INTO keys VALUES ('key_1', 'p', 'n', x'00', 'h', 1)")
+    run(path, "INSERT INTO keys (id, project, name, digest, hint, created_at) VALUES ('key_1', 'p', 'n', x'00', 'h', 1)")
 
     migrate(path)
 
@@ -197,7 +197,7 @@ def database(path: Path) -> Iterator[Database]:
     database.close()
 
 
-INSERT = text("INSERT INTO keys VALUES (:id, 'p', 'n', :id, 'h', 1)")
+INSERT = text("INSERT INTO keys (id, project, name, digest, hint, created_at) VALUES (:id, 'p', 'n', :id, 'h', 1)")
 COUNT = text("SELECT count(*) FROM keys")
 
 

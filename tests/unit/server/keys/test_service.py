@@ -12,6 +12,8 @@ from starlette.responses import Response
 
 from nexusai.server.db.engine import Database, migrate
 from nexusai.server.http import Endpoint, JsonResponse, RequestContext
+from nexusai.server.keys.guard import Guard
+from nexusai.server.keys.limits import Lanes, MemoryLedger
 from nexusai.server.keys.service import DEFAULT_PROJECT, KeyService
 from nexusai.server.keys.store import KeyStore
 
@@ -31,7 +33,11 @@ def database(path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def keys(database: Database) -> KeyService:
-    return KeyService(KeyStore(database), b"s" * 32)
+    return key_service(database)
+
+
+def key_service(database: Database, secret: bytes = b"s" * 32) -> KeyService:
+    return KeyService(KeyStore(database), Guard(MemoryLedger(), Lanes()), secret)
 
 
 async def ask(keys: KeyService, *headers: bytes) -> httpx.Response:
@@ -108,7 +114,7 @@ async def test_a_refused_key_is_not_repeated(keys: KeyService):
 
 async def test_a_key_is_known_after_a_new_start(keys: KeyService, database: Database):
     key = await keys.create("first")
-    again = KeyService(KeyStore(database), b"s" * 32)
+    again = key_service(database)
 
     assert await again.is_known(key)
     assert not await again.is_known(key + "x")
@@ -117,7 +123,7 @@ async def test_a_key_is_known_after_a_new_start(keys: KeyService, database: Data
 async def test_the_table_alone_opens_nothing(keys: KeyService, database: Database, path: Path):
     key = await keys.create("first")
 
-    assert not await KeyService(KeyStore(database), b"t" * 32).is_known(key)
+    assert not await key_service(database, b"t" * 32).is_known(key)
     for file in path.parent.iterdir():
         assert key[8:].encode() not in file.read_bytes()
 

@@ -9,21 +9,31 @@ from nexusai.server.tasks.scheduler import Scheduler
 names = st.sampled_from("abcdef")
 
 
+LANES = {"": (), "a": ("key_a", "proj_1"), "b": ("key_b", "proj_1"), "c": ("key_c", "proj_2")}
+MOST = {"key_a": 1, "proj_1": 2, "key_c": 2}
+
+
 class AgainstAList(RuleBasedStateMachine):
     """The scheduler beside the plainest one there is."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.scheduler = Scheduler()
-        self.waiting: dict[str, tuple[int, int, int]] = {}
+        self.scheduler = Scheduler(self.room)
+        self.waiting: dict[str, tuple[int, int, int, str]] = {}
+        self.running: list[tuple[str, ...]] = []
         self.arrivals = 0
         self.now = 0
 
-    @rule(name=names, priority=st.integers(-2, 2), delay=st.integers(-3, 3))
-    def add(self, name: str, priority: int, delay: int) -> None:
-        self.scheduler.add(name, priority, self.now + delay)
+    def room(self, lane: str) -> int:
+        return MOST.get(lane, 99) - sum(lane in lanes for lanes in self.running)
+
+    @rule(
+        name=names, priority=st.integers(-2, 2), delay=st.integers(-3, 3), whose=st.sampled_from(list(LANES))
+    )
+    def add(self, name: str, priority: int, delay: int, whose: str) -> None:
+        self.scheduler.add(name, priority, self.now + delay, LANES[whose])
         self.arrivals += 1
-        self.waiting.setdefault(name, (-priority, self.arrivals, self.now + delay))
+        self.waiting.setdefault(name, (-priority, self.arrivals, self.now + delay, whose))
 
     @rule(name=names)
     def remove(self, name: str) -> None:
@@ -33,15 +43,25 @@ class AgainstAList(RuleBasedStateMachine):
     @rule(passed=st.integers(0, 2))
     def take(self, passed: int) -> None:
         self.now += passed
-        ready = [(*rank, name) for name, rank in self.waiting.items() if rank[2] <= self.now]
-        expected = min(ready)[3] if ready else None
+        ready = [
+            (rank, arrival, name)
+            for name, (rank, arrival, at, whose) in self.waiting.items()
+            if at <= self.now and all(self.room(lane) > 0 for lane in LANES[whose])
+        ]
+        if not ready:
+            assert self.scheduler.take(self.now) is None
+            later = [at for _, _, at, _ in self.waiting.values() if at > self.now]
+            assert self.scheduler.next_time() == min(later, default=None)
+            return
+        expected = min(ready)[2]
+        lanes = LANES[self.waiting.pop(expected)[3]]
+        assert self.scheduler.take(self.now) == (expected, lanes)
+        self.running.append(lanes)
 
-        assert self.scheduler.take(self.now) == expected
-
-        if expected is not None:
-            del self.waiting[expected]
-        else:
-            assert self.scheduler.next_time() == min((at for _, _, at in self.waiting.values()), default=None)
+    @rule(which=st.integers(0, 9))
+    def end(self, which: int) -> None:
+        if which < len(self.running):
+            self.scheduler.leave(self.running.pop(which))
 
     @invariant()
     def knows_what_waits(self) -> None:
@@ -61,8 +81,8 @@ def test_everything_comes_once_in_order_and_not_before_its_time(given: list[tupl
     taken: list[int] = []
     for now in range(51):
         batch: list[int] = []
-        while (name := scheduler.take(now)) is not None:
-            batch.append(int(name))
+        while (taken_now := scheduler.take(now)) is not None:
+            batch.append(int(taken_now[0]))
         assert all(given[number][1] == now for number in batch)
         assert batch == sorted(batch, key=lambda number: (-given[number][0], number))
         taken += batch

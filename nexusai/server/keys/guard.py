@@ -1,0 +1,133 @@
+"""Limits at work: what a key and its project may use is taken here before it is used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from nexusai.server.clock import now_ms, rfc3339
+from nexusai.server.http import Problem
+from nexusai.server.keys.caller import Caller
+from nexusai.server.keys.limits import Lanes, Ledger, Measure, Refusal, Want, window
+
+__all__ = ["Guard", "Reservation"]
+
+Header = tuple[bytes, bytes]
+
+_WORDS: Final = {
+    "requests": "{most:g} requests a minute",
+    "tokens": "{most:g} tokens a minute",
+    "day": "{most:g} US dollars a day",
+    "month": "{most:g} US dollars a month",
+}
+
+
+class Reservation:
+    """Tokens and dollars that were taken for a call which is under way; to be settled once."""
+
+    def __init__(self, ledger: Ledger, wants: Sequence[Want], at: int) -> None:
+        self._ledger = ledger
+        self._wants = wants
+        self._at = at
+        self._open = True
+
+    def settle(self, tokens: int = 0, dollars: float = 0.0) -> None:
+        """Count what was used in place of what was taken; for a call that was never made, nothing."""
+        if not self._open:
+            return
+        self._open = False
+        for want in self._wants:
+            used = tokens if want.measure == "tokens" else dollars
+            self._ledger.settle(want.subject, want.measure, used - want.amount, self._at)
+
+
+class Guard:
+    """Every limit of every caller; what is unlimited costs nothing."""
+
+    def __init__(self, ledger: Ledger, lanes: Lanes) -> None:
+        self.ledger = ledger
+        self.lanes = lanes
+
+    async def request(self, caller: Caller, counted: bool) -> Sequence[Header]:
+        """The `X-RateLimit-*` headers of the answer, after counting the request. Raises a 429 `Problem`."""
+        wants = [
+            Want(subject, "requests", most, 1)
+            for subject, limits in caller.limits
+            if (most := limits.rate_limits.requests_per_minute) is not None
+        ]
+        if not wants:
+            return ()
+        now = now_ms()
+        refusal = await self.ledger.take(wants, now) if counted else None
+        if refusal is not None:
+            told = self._told(refusal.want, 0, now)
+            raise _refused(caller, refusal, now, {k.decode(): v.decode() for k, v in told})
+        left = [(want.most - await self.ledger.used(want.subject, "requests", now), want) for want in wants]
+        least, want = min(left, key=lambda pair: pair[0])
+        return self._told(want, least, now)
+
+    async def reserve(
+        self, caller: Caller, tokens: int, dollars: float, patience: float = 0.0
+    ) -> Reservation | None:
+        """Take what a call will use at most; it may wait up to `patience` seconds for the next minute.
+
+        None when nothing of the caller's is limited. Raises a 429 `Problem`.
+        """
+        wants = [*_wanted(caller, tokens, dollars)]
+        if not wants:
+            return None
+        while True:
+            now = now_ms()
+            refusal = await self.ledger.take(wants, now)
+            if refusal is None:
+                return Reservation(self.ledger, wants, now)
+            pause = (refusal.until - now) / 1000
+            fits = refusal.want.amount <= refusal.want.most
+            if refusal.want.measure != "tokens" or not fits or pause > patience:
+                raise _refused(caller, refusal, now)
+            patience -= pause
+            await asyncio.sleep(pause)
+
+    def enter(self, caller: Caller) -> None:
+        """Begin a call that counts as a running task, until `leave`. Raises a 429 `Problem`."""
+        full = next((lane for lane in caller.lanes if self.lanes.room(lane) <= 0), None)
+        if full is not None:
+            whose = caller.named(full)
+            raise Problem("RATE_LIMIT_EXCEEDED", f"This {whose} has as many calls under way as it may have.")
+        self.lanes.enter(caller.lanes)
+
+    def leave(self, caller: Caller) -> None:
+        self.lanes.leave(caller.lanes)
+
+    def _told(self, want: Want, left: float, now: int) -> Sequence[Header]:
+        reset = max(1, -(-(window(want.measure, now)[1] - now) // 1000))
+        return (
+            (b"x-ratelimit-limit", b"%d" % int(want.most)),
+            (b"x-ratelimit-remaining", b"%d" % max(0, int(left))),
+            (b"x-ratelimit-reset", b"%d" % reset),
+        )
+
+
+def _wanted(caller: Caller, tokens: int, dollars: float) -> Sequence[Want]:
+    wants: list[Want] = []
+    for subject, limits in caller.limits:
+        most: Sequence[tuple[Measure, float | None, float]] = (
+            ("tokens", limits.rate_limits.tokens_per_minute, tokens),
+            ("day", limits.budget.per_day, dollars),
+            ("month", limits.budget.per_month, dollars),
+        )
+        wants += [Want(subject, measure, limit, used) for measure, limit, used in most if limit is not None]
+    return wants
+
+
+def _refused(caller: Caller, refusal: Refusal, now: int, headers: dict[str, str] | None = None) -> Problem:
+    want = refusal.want
+    detail = f"This {caller.named(want.subject)} may use {_WORDS[want.measure].format(most=want.most)}"
+    if want.measure != "requests":
+        detail += f"; {refusal.used:g} are used or reserved, and this call may take {want.amount:.6g}"
+    if want.amount > want.most:
+        detail += ", which is more than it may ever have"
+    detail += f". The count begins anew at {rfc3339(refusal.until)}."
+    retry_after = max(1, -(-(refusal.until - now) // 1000))
+    return Problem("RATE_LIMIT_EXCEEDED", detail, retry_after=retry_after, headers=headers)

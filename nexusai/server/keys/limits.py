@@ -1,0 +1,136 @@
+"""What keys and projects may use: counted in windows of the clock, taken before a call, settled after it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+
+__all__ = ["Lanes", "Ledger", "MemoryLedger", "Refusal", "Want", "window"]
+
+Measure: TypeAlias = Literal["requests", "tokens", "day", "month"]
+"""Requests and tokens of a minute, dollars of a day and of a month."""
+
+MINUTE: Final = 60_000
+DAY: Final = 24 * 3600 * 1000
+BOUNDLESS: Final = 1 << 60
+ROUNDING: Final = 1e-9
+"""Of sums of dollars."""
+
+
+class Want(NamedTuple):
+    """`amount` of what the key or project `subject` may have `most` of in the measure's window."""
+
+    subject: str
+    measure: Measure
+    most: float
+    amount: float
+
+
+class Refusal(NamedTuple):
+    """What there was not enough of; `until` (ms) a new window begins."""
+
+    want: Want
+    used: float
+    until: int
+
+
+def window(measure: Measure, now: int) -> tuple[int, int]:
+    """When (ms) the window around `now` began, and when the next one will."""
+    if measure == "month":
+        day = datetime.fromtimestamp(now / 1000, timezone.utc).replace(
+            day=1, hour=0, minute=0, second=0, microsecond=0
+        )
+        following = day.replace(year=day.year + day.month // 12, month=day.month % 12 + 1)
+        return int(day.timestamp() * 1000), int(following.timestamp() * 1000)
+    length = DAY if measure == "day" else MINUTE
+    return now - now % length, now - now % length + length
+
+
+class Ledger(Protocol):
+    """Counts of all processes that share the limits."""
+
+    async def take(self, wants: Sequence[Want], now: int) -> Refusal | None:
+        """Count all of it; or none, where one of it is too much."""
+
+    def settle(self, subject: str, measure: Measure, more: float, taken_at: int) -> None:
+        """Correct by `more`, or less, what was taken at a time; a window that is over stays as it was."""
+
+    async def used(self, subject: str, measure: Measure, now: int) -> float:
+        """How much of the current window."""
+
+
+class MemoryLedger:
+    """The ledger of one process: nothing in `take` waits, so it is one step for all callers of a loop."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, Measure], tuple[int, float]] = {}
+
+    async def take(self, wants: Sequence[Want], now: int) -> Refusal | None:
+        for want in wants:
+            used = self._used(want.subject, want.measure, now)
+            if used + want.amount > want.most + ROUNDING:
+                return Refusal(want, used, window(want.measure, now)[1])
+        for want in wants:
+            self._add(want.subject, want.measure, want.amount, now)
+        return None
+
+    def settle(self, subject: str, measure: Measure, more: float, taken_at: int) -> None:
+        begun = window(measure, taken_at)[0]
+        current, used = self._counts.get((subject, measure), (begun, 0.0))
+        if current == begun:
+            self._counts[subject, measure] = begun, max(0.0, used + more)
+
+    async def used(self, subject: str, measure: Measure, now: int) -> float:
+        return self._used(subject, measure, now)
+
+    def restore(self, subject: str, measure: Measure, used: float, now: int) -> None:
+        """Begin with what was used before this process."""
+        self._counts[subject, measure] = window(measure, now)[0], used
+
+    def _used(self, subject: str, measure: Measure, now: int) -> float:
+        begun, used = self._counts.get((subject, measure), (0, 0.0))
+        return used if begun == window(measure, now)[0] else 0.0
+
+    def _add(self, subject: str, measure: Measure, amount: float, now: int) -> None:
+        used = self._used(subject, measure, now)
+        self._counts[subject, measure] = window(measure, now)[0], used + amount
+
+
+class Lanes:
+    """How many tasks and calls of each key and project run now. A lane is the id of either."""
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+        self._most: dict[str, int] = {}
+        self.on_room: Callable[[Sequence[str]], object] = _nobody
+        """Called with the lanes in which more may run than before."""
+
+    def limit(self, lane: str, most: int | None) -> None:
+        """Let so many run at once, or any number."""
+        before = self._most.pop(lane, None)
+        if most is not None:
+            self._most[lane] = most
+        if before is not None and (most is None or most > before):
+            self.on_room((lane,))
+
+    def room(self, lane: str) -> int:
+        """How many more may run."""
+        most = self._most.get(lane)
+        return BOUNDLESS if most is None else most - self._running[lane]
+
+    def enter(self, lanes: Sequence[str]) -> None:
+        for lane in lanes:
+            self._running[lane] += 1
+
+    def leave(self, lanes: Sequence[str]) -> None:
+        for lane in lanes:
+            self._running[lane] -= 1
+            if self._running[lane] <= 0:
+                del self._running[lane]
+        self.on_room(lanes)
+
+
+def _nobody(lanes: Sequence[str]) -> None:
+    pass

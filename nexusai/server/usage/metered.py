@@ -1,0 +1,163 @@
+"""The one door to the models: every call is allowed, taken from the limits, and settled after it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from nexusai.providers.pricing import Prices
+from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
+from nexusai.providers.types import (
+    Capability,
+    ChatRequest,
+    ChatResponse,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    ImageRequest,
+    ImageResponse,
+    ModerationRequest,
+    ModerationResponse,
+    Provider,
+    SoundLimit,
+    SpeechRequest,
+    SpeechResponse,
+    StreamChunk,
+    TranscriptionRequest,
+    TranscriptionResponse,
+    Usage,
+)
+from nexusai.server.http import Problem
+from nexusai.server.keys.caller import current_caller, current_task
+from nexusai.server.keys.guard import Guard, Reservation
+from nexusai.server.usage.models import Rates
+from nexusai.server.usage.recorder import current_reservation
+
+__all__ = ["Meter", "MeteredProvider"]
+
+ANSWER: Final = 1000
+"""Tokens that are taken for an answer whose request names no `max_tokens`."""
+
+
+class Meter:
+    """Takes from its caller's limits what a call may use at most."""
+
+    def __init__(self, guard: Guard, prices: Prices, rates: Rates) -> None:
+        self._guard = guard
+        self._prices = prices
+        self._rates = rates
+
+    async def reserve(self, provider: str, request: Any, *, free: bool = False) -> Reservation | None:
+        """Raises a 403 `Problem` for a model that the caller may not use, a 429 for what it has no more of.
+
+        A task waits for the next minute's tokens; nothing waits for a budget. `free` is a provider that
+        takes no money, whatever the table of prices does not know of it.
+        """
+        caller = current_caller.get()
+        if caller is None:
+            return None
+        caller.require_model(provider, request.model)
+        budgets = any(limits.budget.limits for _, limits in caller.limits)
+        if not budgets and not any(limits.rate_limits.tokens_per_minute for _, limits in caller.limits):
+            return None
+        tokens = _estimated(request)
+        dollars = self._dollars(provider, request, tokens) if budgets and not free else 0.0
+        patience = 0.0 if current_task.get() is None else math.inf
+        return await self._guard.reserve(caller, tokens.total_tokens, dollars, patience)
+
+    def _dollars(self, provider: str, request: Any, tokens: Usage) -> float:
+        """Raises a 403 `Problem` where nobody knows what the call costs: a budget would not hold."""
+        cost = self._prices.cost(
+            provider,
+            request.model,
+            tokens if isinstance(request, (ChatRequest, EmbeddingRequest)) else None,
+            images=request.n if isinstance(request, ImageRequest) else None,
+            size=getattr(request, "size", None),
+            quality=getattr(request, "quality", None),
+            characters=len(request.text) if isinstance(request, SpeechRequest) else None,
+        )
+        dollars = self._rates.dollars(cost)
+        if dollars is not None:
+            return dollars
+        found = self._prices.models.find(provider, request.model)
+        if cost is None and found is not None and found.model.price is not None:
+            return 0.0  # it depends on what comes back, such as the length of a recording
+        missing = f"rate of {cost.currency}" if cost else f"price of {provider}/{request.model[:100]}"
+        raise Problem("FORBIDDEN", f"The platform knows no {missing}: what has a budget may not use it.")
+
+
+class MeteredProvider:
+    """A provider behind the meter."""
+
+    def __init__(self, provider: Provider, meter: Meter, *, free: bool = False) -> None:
+        self.name: str = provider.name
+        self.capabilities: frozenset[Capability] = provider.capabilities
+        self._provider = provider
+        self._meter = meter
+        self._free = free
+
+    def default_model(self, capability: Capability) -> str | None:
+        """The model used when the caller names none."""
+        return self._provider.default_model(capability)
+
+    def sound_limit(self, model: str) -> SoundLimit:
+        """What `transcribe` takes at once."""
+        return self._provider.sound_limit(model)
+
+    async def chat(self, request: ChatRequest) -> ChatResponse:
+        async with self._taken(request):
+            return await self._provider.chat(request)
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamChunk, None]:
+        """The answer in pieces. Closing the iterator closes the connection at once."""
+        async with self._taken(request):
+            chunks: Any = self._provider.stream(request)
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            finally:
+                await chunks.aclose()
+
+    async def generate_images(self, request: ImageRequest) -> ImageResponse:
+        async with self._taken(request):
+            return await self._provider.generate_images(request)
+
+    async def synthesize(self, request: SpeechRequest) -> SpeechResponse:
+        async with self._taken(request):
+            return await self._provider.synthesize(request)
+
+    async def transcribe(self, request: TranscriptionRequest) -> TranscriptionResponse:
+        async with self._taken(request):
+            return await self._provider.transcribe(request)
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
+        async with self._taken(request):
+            return await self._provider.embed(request)
+
+    async def moderate(self, request: ModerationRequest) -> ModerationResponse:
+        async with self._taken(request):
+            return await self._provider.moderate(request)
+
+    async def aclose(self) -> None:
+        await self._provider.aclose()
+
+    @asynccontextmanager
+    async def _taken(self, request: Any) -> AsyncIterator[None]:
+        """The record of the call settles what was taken; a call that was never made gives it back here."""
+        reservation = await self._meter.reserve(self.name, request, free=self._free)
+        current_reservation.set(reservation)
+        try:
+            yield
+        finally:
+            if reservation is not None:
+                reservation.settle()
+
+
+def _estimated(request: Any) -> Usage:
+    """About what a call will use, before it is made."""
+    if isinstance(request, ChatRequest):
+        prompt = estimate_message_tokens(request.messages)
+        return Usage(prompt, request.max_tokens or ANSWER, source="estimate")
+    texts = getattr(request, "texts", None) or [getattr(request, "prompt", None) or ""]
+    return Usage(sum(map(estimate_tokens, texts)), 0, source="estimate")

@@ -1,0 +1,84 @@
+"""The table of calls: written in batches, read in sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import and_, func, insert, literal, select
+
+from nexusai.server.db.engine import Database
+from nexusai.server.db.schema import calls
+from nexusai.server.usage.models import CallRow, Span, Sum
+
+__all__ = ["UsageStore"]
+
+DAY: Final = 24 * 3600 * 1000
+
+
+_GROUPS: Final = {
+    "key": calls.c.key_id,
+    "model": calls.c.provider + "/" + calls.c.model,
+    "provider": calls.c.provider,
+    "project": calls.c.project,
+    "day": calls.c.at - calls.c.at % DAY,
+}
+
+
+class UsageStore:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, rows: Sequence[CallRow]) -> None:
+        values = [row._asdict() for row in rows]
+        await self._database.run(lambda connection: connection.execute(insert(calls), values))
+
+    async def sums(self, span: Span, group: str | None, after: int, limit: int) -> list[Sum]:
+        """One for each group, in the order of the groups, after the first `after` of them."""
+        by = _GROUPS[group] if group else literal(None)
+        query = select(
+            by.label("group"),
+            func.count(),
+            func.sum(calls.c.status == "failed"),
+            *(func.sum(calls.c[name]) for name in Sum._fields[3:7]),
+            func.sum(calls.c.dollars),
+            func.max(calls.c.estimated),
+            func.sum(and_(calls.c.cost.is_(None), calls.c.status != "failed")),
+        ).where(*_conditions(span))
+        if group:
+            query = query.group_by("group").order_by("group").offset(after).limit(limit)
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return [Sum(*_plain(row)) for row in rows]
+
+    async def spent(self, since: int) -> list[tuple[str, str | None, float]]:
+        """`(project, key, dollars)` since a moment."""
+        query = (
+            select(calls.c.project, calls.c.key_id, func.sum(calls.c.dollars))
+            .where(calls.c.at >= since)
+            .group_by(calls.c.project, calls.c.key_id)
+        )
+        rows = await self._database.run(lambda connection: connection.execute(query).all())
+        return [(row[0], row[1], row[2]) for row in rows]
+
+
+def _conditions(span: Span) -> list[Any]:
+    wanted = {
+        calls.c.project: span.project,
+        calls.c.key_id: span.key_id,
+        calls.c.model: span.model,
+        calls.c.provider: span.provider,
+    }
+    conditions = [column == value for column, value in wanted.items() if value is not None]
+    if span.since is not None:
+        conditions.append(calls.c.at >= span.since)
+    if span.until is not None:
+        conditions.append(calls.c.at < span.until)
+    return conditions
+
+
+def _plain(row: Any) -> list[Any]:
+    """Sums of nothing are 0."""
+    group, *numbers = row
+    values = [0 if number is None else number for number in numbers]
+    values[-2] = bool(values[-2])
+    return [group, *values]
