@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from nexusai.resources.keys import Keys
     from nexusai.resources.knowledge_bases import KnowledgeBases
     from nexusai.resources.moderations import Moderations
+    from nexusai.resources.projects import Projects
     from nexusai.resources.sessions import Sessions
     from nexusai.resources.tasks import Tasks
     from nexusai.resources.text import Text
@@ -175,6 +176,7 @@ __all__ = [
     "keys",
     "knowledge_bases",
     "moderations",
+    "projects",
     "sessions",
     "tasks",
     "text",
@@ -199,6 +201,7 @@ files: Files = cast("Files", DefaultResource("files", "Files"))
 tasks: Tasks = cast("Tasks", DefaultResource("tasks", "Tasks"))
 batches: Batches = cast("Batches", DefaultResource("batches", "Batches"))
 usage: UsageReports = cast("UsageReports", DefaultResource("usage", "UsageReports"))
+projects: Projects = cast("Projects", DefaultResource("projects", "Projects"))
 keys: Keys = cast("Keys", DefaultResource("keys", "Keys"))
 webhooks: Webhooks = cast("Webhooks", DefaultResource("webhooks", "Webhooks", verify=verifier))
 

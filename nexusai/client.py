@@ -19,6 +19,7 @@ from nexusai.resources.keys import AsyncKeys, Keys
 from nexusai.resources.knowledge_bases import AsyncKnowledgeBases, KnowledgeBases
 from nexusai.resources.models import AsyncModels, Models
 from nexusai.resources.moderations import AsyncModerations, Moderations
+from nexusai.resources.projects import AsyncProjects, Projects
 from nexusai.resources.sessions import AsyncSessions, Sessions
 from nexusai.resources.tasks import AsyncTasks, Tasks
 from nexusai.resources.text import AsyncText, Text
@@ -144,6 +145,10 @@ class NexusAIClient(_Client[SyncDriver]):
     def keys(self) -> Keys:
         return Keys(self._driver)
 
+    @cached_property
+    def projects(self) -> Projects:
+        return Projects(self._driver)
+
     def close(self) -> None:
         """Close the connections, unless they are another's."""
         if not self._borrowed:
@@ -251,6 +256,10 @@ class AsyncNexusAIClient(_Client[AsyncDriver]):
     @cached_property
     def keys(self) -> AsyncKeys:
         return AsyncKeys(self._driver)
+
+    @cached_property
+    def projects(self) -> AsyncProjects:
+        return AsyncProjects(self._driver)
 
     async def aclose(self) -> None:
         """Close the running loop's connections, unless they are another's."""

@@ -24,10 +24,12 @@ __all__ = [
     "ImageWaitOptions",
     "InvokeOptions",
     "InvokeWaitOptions",
+    "KeyChanges",
     "KeyOptions",
     "Message",
     "ModelOptions",
     "OnBytes",
+    "ProjectOptions",
     "ReasoningEffort",
     "SearchMode",
     "SpeechOptions",
@@ -39,6 +41,7 @@ __all__ = [
     "TranscriptionWaitOptions",
     "TurnOptions",
     "TurnWaitOptions",
+    "UsageFilter",
     "UsageGroup",
     "WaitOptions",
     "WatchOptions",
@@ -60,7 +63,7 @@ ReasoningEffort: TypeAlias = Literal["minimal", "low", "medium", "high"]
 """How long a model that reasons may do so."""
 SearchMode: TypeAlias = Literal["hybrid", "semantic", "keyword"]
 """By meaning, by word, or both together."""
-UsageGroup: TypeAlias = Literal["key", "model", "provider", "day"]
+UsageGroup: TypeAlias = Literal["key", "model", "provider", "project", "day"]
 """What one row of a report stands for."""
 
 Message: TypeAlias = Mapping[str, Any]
@@ -253,19 +256,54 @@ class EmbeddingWaitOptions(InvokeWaitOptions, total=False):
     """Numbers in each vector, where the model leaves a choice."""
 
 
-class KeyOptions(TypedDict, total=False):
+class ProjectOptions(TypedDict, total=False):
+    """What a project takes besides its name."""
+
+    rate_limits: Mapping[str, int] | None
+    """The most of `requests_per_minute`, `tokens_per_minute` and `concurrent_tasks`; `{}` for any number."""
+    budget: Mapping[str, float] | None
+    """US dollars `per_day` and `per_month`, by the days and months of UTC; `{}` for any sum."""
+
+
+class KeyOptions(ProjectOptions, total=False):
     """What a key takes besides its name."""
 
+    project: str | None
+    """`proj_…`, for a key of the scope `platform`; the caller's own without."""
     scopes: Sequence[str] | None
-    """What it may do."""
-    rate_limits: Mapping[str, Any] | None
-    """How much it may ask for in a time."""
-    budget: Mapping[str, Any] | None
-    """How much it may spend."""
+    """`invoke` and `read` without; there are `admin` and `platform` too."""
     allowed_models: Sequence[str] | None
-    """The models that it may use; all of them without."""
+    """`provider/model`, with `*` for any; all of them without."""
     expires_at: datetime | str | None
     """When it stops working; never without."""
+
+
+class KeyChanges(ProjectOptions, total=False):
+    """What of a key can be changed; what is left out stays."""
+
+    name: str | None
+    """What it is called."""
+    scopes: Sequence[str] | None
+    """What it may do."""
+    allowed_models: Sequence[str] | None
+    """`provider/model`, with `*` for any: `["*"]` for all of them."""
+    expires_at: datetime | str | None
+    """When it stops working."""
+    is_active: bool | None
+    """Whether it opens anything."""
+
+
+class UsageFilter(TypedDict, total=False):
+    """Which calls a report of usage is about; all of them without."""
+
+    key: str | None
+    """Those of a key: `key_…`."""
+    model: str | None
+    """Those to a model, by its name alone."""
+    provider: str | None
+    """Those to a provider."""
+    project: str | None
+    """Those of a project: `proj_…`."""
 
 
 class AgentOptions(TypedDict, total=False):

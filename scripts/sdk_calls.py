@@ -14,7 +14,14 @@ from pydantic import BaseModel
 
 from nexusai import NexusAIClient, Session
 
-TASK, FILE, BATCH, HOOK_ID, KEY = "task_1", "file_1", "batch_1", "whk_1", "key_1"
+TASK, FILE, BATCH, HOOK_ID, KEY, PROJECT = (
+    "task_1",
+    "file_1",
+    "batch_1",
+    "whk_1",
+    "key_1",
+    "proj_1",
+)
 SESSION, BASE, DOCUMENT = "sess_1", "kb_1", "doc_1"
 SECRET = f"whsec_{b64encode(b'secret').decode()}"
 
@@ -190,8 +197,14 @@ EXAMPLES: Mapping[str, Callable[[NexusAIClient], Any]] = {
     "keys.get": lambda client: client.keys.get(KEY),
     "keys.list": lambda client: client.keys.list(limit=10, cursor="next"),
     "keys.iter": lambda client: list(islice(client.keys.iter(limit=1), 3)),
-    "keys.rotate": lambda client: client.keys.rotate(KEY),
+    "keys.update": lambda client: client.keys.update(KEY, budget={"per_day": 5}, is_active=True),
+    "keys.rotate": lambda client: client.keys.rotate(KEY, grace_seconds=60),
     "keys.disable": lambda client: client.keys.disable(KEY),
+    "projects.create": lambda client: client.projects.create("team", budget={"per_month": 100}),
+    "projects.get": lambda client: client.projects.get(PROJECT),
+    "projects.list": lambda client: client.projects.list(limit=10, cursor="next"),
+    "projects.iter": lambda client: list(islice(client.projects.iter(limit=1), 3)),
+    "projects.update": lambda client: client.projects.update(PROJECT, rate_limits={"tokens_per_minute": 9}),
     "TaskHandle.wait": lambda client: client.tasks.attach(TASK).wait(),
     "TaskHandle.events": lambda client: list(client.tasks.attach(TASK).events()),
     "TaskHandle.refresh": lambda client: client.tasks.attach(TASK).refresh(),

@@ -24,9 +24,7 @@ from nexusai.error import NotFoundError
 NOT_SERVED = frozenset(
     f"{place}.{method}"
     for place, methods in {
-        "usage": "get",
         "models": "list get",
-        "keys": "create get list iter rotate disable",
     }.items()
     for method in methods.split()
 )

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from nexusai.__version__ import __version__
+from nexusai.cli.keys import keys
 from nexusai.error import NexusAIError
 
 __all__ = ["app"]
@@ -58,6 +59,9 @@ def serve(
         _fail(f"a setting is wrong: {wrong}")
     except NexusAIError as error:
         _fail(str(error))
+
+
+app.add_typer(keys, name="keys")
 
 
 @app.command()

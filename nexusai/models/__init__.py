@@ -26,7 +26,16 @@ from nexusai.models._media import (
     TTSResponse,
     pictures_of,
 )
-from nexusai.models._platform import Key, KeyPage, Model, ModelPage, UsageReport, UsageRow
+from nexusai.models._platform import (
+    Key,
+    KeyPage,
+    Model,
+    ModelPage,
+    Project,
+    ProjectPage,
+    UsageReport,
+    UsageRow,
+)
 from nexusai.models._session import (
     SessionFacts,
     SessionHistory,
@@ -67,6 +76,8 @@ __all__ = [
     "ModerationResult",
     "NumberedPage",
     "Page",
+    "Project",
+    "ProjectPage",
     "Result",
     "Rows",
     "SearchResponse",

@@ -66,6 +66,9 @@ class Cost(Answer):
 
     amount: float = Field(description="In units of the currency.")
     currency: str = Field(default="USD", description="ISO 4217.")
+    estimated: bool | None = Field(
+        default=None, description="Whether it rests on estimated tokens or prices.", repr=False
+    )
 
 
 class Rows(Answer, Generic[T]):

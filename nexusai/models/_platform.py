@@ -8,7 +8,7 @@ from pydantic import Field
 
 from nexusai.models._answer import Answer, Cost, Count, Date, Page
 
-__all__ = ["Key", "KeyPage", "Model", "ModelPage", "UsageReport", "UsageRow"]
+__all__ = ["Key", "KeyPage", "Model", "ModelPage", "Project", "ProjectPage", "UsageReport", "UsageRow"]
 
 
 class Model(Answer):
@@ -37,18 +37,23 @@ class UsageRow(Answer):
     key: str | None = Field(default=None, description="The key, when grouped by it.")
     model: str | None = Field(default=None, description="The model, when grouped by it.")
     provider: str | None = Field(default=None, description="The provider, when grouped by it.")
+    project: str | None = Field(default=None, description="The project, when grouped by it.")
     day: str | None = Field(default=None, description="`2025-01-31`, in UTC, when grouped by it.")
-    requests: Count = Field(default=0, description="Tasks and calls.")
+    requests: Count = Field(default=0, description="Calls to models, those that failed included.")
+    failed: Count = Field(default=0, description="How many of them failed.", repr=False)
     prompt_tokens: Count = Field(default=0, description="Tokens that went in.", repr=False)
     completion_tokens: Count = Field(default=0, description="Tokens that came out.", repr=False)
     total_tokens: Count = Field(default=0, description="Both together.")
-    cost: Cost | None = Field(default=None, description="What it cost.")
+    cached_tokens: Count = Field(default=0, description="Those of the prompts out of a cache.", repr=False)
+    reasoning_tokens: Count = Field(default=0, description="Those of the answers to reason.", repr=False)
+    cost: Cost | None = Field(default=None, description="What it cost, in US dollars.")
+    unpriced: Count = Field(default=0, description="Calls whose price is not known.", repr=False)
 
 
 class UsageReport(Page[UsageRow]):
     """What was used in a time, row by row: `for row in report`."""
 
-    group_by: str | None = Field(default=None, description="key, model, provider or day.")
+    group_by: str | None = Field(default=None, description="key, model, provider, project or day.")
     from_: Date | None = Field(default=None, alias="from", description="Since when.")
     to: Date | None = Field(default=None, description="Until when.")
 
@@ -62,11 +67,14 @@ class Key(Answer):
         default=None, description="`nxs_…`, shown once and never again: keep it.", repr=False
     )
     hint: str | None = Field(default=None, description="How the key begins.")
+    project_id: str | None = Field(default=None, description="`proj_…`, whose key it is.", repr=False)
     scopes: list[str] = Field(default_factory=list, description="What it may do.", repr=False)
     rate_limits: dict[str, Any] | None = Field(
         default=None, description="How much it may ask for in a time.", repr=False
     )
-    budget: dict[str, Any] | None = Field(default=None, description="How much it may spend.", repr=False)
+    budget: dict[str, Any] | None = Field(
+        default=None, description="US dollars that it may spend, `per_day` and `per_month`.", repr=False
+    )
     allowed_models: list[str] | None = Field(
         default=None, description="The models that it may use; all where none is named.", repr=False
     )
@@ -74,6 +82,9 @@ class Key(Answer):
     created_at: Date | None = Field(default=None, description="When it was made.", repr=False)
     expires_at: Date | None = Field(default=None, description="When it stops working.", repr=False)
     last_used_at: Date | None = Field(default=None, description="When it was last used.", repr=False)
+    previous_until: Date | None = Field(
+        default=None, description="Until when the secret before this one opens too.", repr=False
+    )
 
     @property
     def id(self) -> str:
@@ -82,3 +93,25 @@ class Key(Answer):
 
 class KeyPage(Page[Key]):
     """One page of the keys, the newest first."""
+
+
+class Project(Answer):
+    """A project: what belongs to it is seen by its keys alone."""
+
+    project_id: str = Field(description="`proj_…`")
+    name: str | None = Field(default=None, description="The name that it was given.")
+    rate_limits: dict[str, Any] | None = Field(
+        default=None, description="How much its keys may ask for together.", repr=False
+    )
+    budget: dict[str, Any] | None = Field(
+        default=None, description="US dollars that they may spend, `per_day` and `per_month`.", repr=False
+    )
+    created_at: Date | None = Field(default=None, description="When it was made.", repr=False)
+
+    @property
+    def id(self) -> str:
+        return self.project_id
+
+
+class ProjectPage(Page[Project]):
+    """One page of the projects, the newest first."""

@@ -15,7 +15,7 @@ from nexusai.resources._resource import AsyncResource, Slice, SyncResource, by_c
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from nexusai.types import KeyOptions
+    from nexusai.types import KeyChanges, KeyOptions
 
 __all__ = ["AsyncKeys", "Keys"]
 
@@ -30,16 +30,24 @@ def _get(key_id: str) -> Flow[Key]:
     return ask(Call("GET", at("keys", key_id)), Key)
 
 
-def _list(limit: int | None, cursor: str | None) -> Flow[KeyPage]:
-    return ask(Call("GET", "/keys", params=given(limit=limit, cursor=cursor)), KeyPage)
+def _list(project: str | None, limit: int | None, cursor: str | None) -> Flow[KeyPage]:
+    params = given(project=project, limit=limit, cursor=cursor)
+    return ask(Call("GET", "/keys", params=params), KeyPage)
 
 
-def _slice(limit: int | None, cursor: str | None) -> Flow[Slice[Key]]:
-    return by_cursor(_list(limit, cursor))
+def _slice(project: str | None, limit: int | None, cursor: str | None) -> Flow[Slice[Key]]:
+    return by_cursor(_list(project, limit, cursor))
 
 
-def _rotate(key_id: str) -> Flow[Key]:
-    return ask(create(at("keys", key_id, "rotate")), Key)
+def _update(key_id: str, changes: Mapping[str, Any]) -> Flow[Key]:
+    expires_at: datetime | str | None = changes.get("expires_at")
+    fields = given(**{**changes, "expires_at": moment(expires_at)})
+    return ask(Call("PATCH", at("keys", key_id), json=fields), Key)
+
+
+def _rotate(key_id: str, grace_seconds: int) -> Flow[Key]:
+    body = {"grace_seconds": grace_seconds} if grace_seconds else None
+    return ask(create(at("keys", key_id, "rotate"), json=body), Key)
 
 
 def _disable(key_id: str) -> Flow[Key]:
@@ -57,20 +65,32 @@ class Keys(SyncResource):
         """What is known of a key. Raises `NotFoundError`."""
         return self._driver.run(_get(key_id))
 
-    def list(self, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
-        """A page of keys, none with its `api_key`; `page.next_cursor` goes into `cursor` for the next."""
-        return self._driver.run(_list(limit, cursor))
+    def list(
+        self, *, project: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> KeyPage:
+        """A page of keys, none with its `api_key`; `page.next_cursor` goes into `cursor` for the next.
 
-    def iter(self, *, limit: int | None = None) -> Generator[Key, None, None]:
+        Those of another `project` are shown to a key of the scope `platform`.
+        """
+        return self._driver.run(_list(project, limit, cursor))
+
+    def iter(self, *, project: str | None = None, limit: int | None = None) -> Generator[Key, None, None]:
         """All keys, page after page of `limit` as they are wanted."""
-        return self._iterate(partial(_slice, limit))
+        return self._iterate(partial(_slice, project, limit))
 
-    def rotate(self, key_id: str) -> Key:
-        """Give a key a new secret, shown this once as the answer's `api_key`; the old one stops working."""
-        return self._driver.run(_rotate(key_id))
+    def update(self, key_id: str, **changes: Unpack[KeyChanges]) -> Key:
+        """Change what is given and leave the rest. Raises `NotFoundError`."""
+        return self._driver.run(_update(key_id, changes))
+
+    def rotate(self, key_id: str, *, grace_seconds: int = 0) -> Key:
+        """Give a key a new secret, shown this once as the answer's `api_key`.
+
+        The old one opens for `grace_seconds` more, at most 30 days.
+        """
+        return self._driver.run(_rotate(key_id, grace_seconds))
 
     def disable(self, key_id: str) -> Key:
-        """Have a key open nothing any more. Raises `NotFoundError`."""
+        """Have a key open nothing any more; `update(…, is_active=True)` undoes it. Raises `NotFoundError`."""
         return self._driver.run(_disable(key_id))
 
 
@@ -85,18 +105,30 @@ class AsyncKeys(AsyncResource):
         """What is known of a key. Raises `NotFoundError`."""
         return await self._driver.run(_get(key_id))
 
-    async def list(self, *, limit: int | None = None, cursor: str | None = None) -> KeyPage:
-        """A page of keys, none with its `api_key`; `page.next_cursor` goes into `cursor` for the next."""
-        return await self._driver.run(_list(limit, cursor))
+    async def list(
+        self, *, project: str | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> KeyPage:
+        """A page of keys, none with its `api_key`; `page.next_cursor` goes into `cursor` for the next.
 
-    def iter(self, *, limit: int | None = None) -> AsyncGenerator[Key, None]:
+        Those of another `project` are shown to a key of the scope `platform`.
+        """
+        return await self._driver.run(_list(project, limit, cursor))
+
+    def iter(self, *, project: str | None = None, limit: int | None = None) -> AsyncGenerator[Key, None]:
         """All keys, page after page of `limit` as they are wanted."""
-        return self._iterate(partial(_slice, limit))
+        return self._iterate(partial(_slice, project, limit))
 
-    async def rotate(self, key_id: str) -> Key:
-        """Give a key a new secret, shown this once as the answer's `api_key`; the old one stops working."""
-        return await self._driver.run(_rotate(key_id))
+    async def update(self, key_id: str, **changes: Unpack[KeyChanges]) -> Key:
+        """Change what is given and leave the rest. Raises `NotFoundError`."""
+        return await self._driver.run(_update(key_id, changes))
+
+    async def rotate(self, key_id: str, *, grace_seconds: int = 0) -> Key:
+        """Give a key a new secret, shown this once as the answer's `api_key`.
+
+        The old one opens for `grace_seconds` more, at most 30 days.
+        """
+        return await self._driver.run(_rotate(key_id, grace_seconds))
 
     async def disable(self, key_id: str) -> Key:
-        """Have a key open nothing any more. Raises `NotFoundError`."""
+        """Have a key open nothing any more; `update(…, is_active=True)` undoes it. Raises `NotFoundError`."""
         return await self._driver.run(_disable(key_id))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nexusai._internal._dates import moment
 from nexusai._internal._flow import Call, Flow, ask, given
@@ -11,7 +12,9 @@ from nexusai.models import UsageReport
 from nexusai.resources._resource import AsyncResource, SyncResource
 
 if TYPE_CHECKING:
-    from nexusai.types import UsageGroup
+    from typing_extensions import Unpack
+
+    from nexusai.types import UsageFilter, UsageGroup
 
 __all__ = ["AsyncUsageReports", "UsageReports"]
 
@@ -22,9 +25,10 @@ def _get(
     to: date | str | None,
     limit: int | None,
     cursor: str | None,
+    only: Mapping[str, Any],
 ) -> Flow[UsageReport]:
-    wanted = given(group_by=group_by, from_=moment(from_), to=moment(to), limit=limit, cursor=cursor)
-    return ask(Call("GET", "/usage", params=wanted), UsageReport)
+    span = given(group_by=group_by, from_=moment(from_), to=moment(to), limit=limit, cursor=cursor)
+    return ask(Call("GET", "/usage", params={**span, **given(**only)}), UsageReport)
 
 
 class UsageReports(SyncResource):
@@ -38,12 +42,14 @@ class UsageReports(SyncResource):
         to: date | str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        **only: Unpack[UsageFilter],
     ) -> UsageReport:
-        """What was used from one moment to another, in a row for each key, model, provider or day.
+        """What was used from one moment to before another, in a row for each of the group, or in one.
 
-        Both are a date, a datetime, or a str such as `"2025-01-31"`.
+        Both are a date, a datetime, or a str such as `"2025-01-31"`. It needs a key of the scope `admin`,
+        and tells of that key's project, or with `platform` of all.
         """
-        return self._driver.run(_get(group_by, from_, to, limit, cursor))
+        return self._driver.run(_get(group_by, from_, to, limit, cursor, only))
 
 
 class AsyncUsageReports(AsyncResource):
@@ -57,9 +63,11 @@ class AsyncUsageReports(AsyncResource):
         to: date | str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
+        **only: Unpack[UsageFilter],
     ) -> UsageReport:
-        """What was used from one moment to another, in a row for each key, model, provider or day.
+        """What was used from one moment to before another, in a row for each of the group, or in one.
 
-        Both are a date, a datetime, or a str such as `"2025-01-31"`.
+        Both are a date, a datetime, or a str such as `"2025-01-31"`. It needs a key of the scope `admin`,
+        and tells of that key's project, or with `platform` of all.
         """
-        return await self._driver.run(_get(group_by, from_, to, limit, cursor))
+        return await self._driver.run(_get(group_by, from_, to, limit, cursor, only))

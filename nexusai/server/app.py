@@ -220,7 +220,7 @@ def _keys(routes: KeyRoutes) -> APIRouter:
     _add(router, "GET", "/keys", routes.list, keys_schema.KeyPage)
     _add(router, "GET", one, routes.get, key)
     _add(router, "PATCH", one, routes.update, key, plain=update)
-    rotate = openapi.optional_body("RotateKey", "key_id")
+    rotate = openapi.optional_body(openapi.creating("RotateKey", "key_id"))
     _add(router, "POST", f"{one}/rotate", routes.rotate, key, plain=rotate)
     _add(router, "POST", f"{one}/disable", routes.disable, key)
     project, named = keys_schema.Project, "/projects/{project_id}"

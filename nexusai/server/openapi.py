@@ -75,9 +75,8 @@ def body(schema: str, *ids: str) -> dict[str, Any]:
     return {"parameters": path, "requestBody": {"required": True, "content": content}}
 
 
-def optional_body(schema: str, *ids: str) -> dict[str, Any]:
+def optional_body(told: dict[str, Any]) -> dict[str, Any]:
     """The same where the body may be left out."""
-    told = body(schema, *ids)
     return {**told, "requestBody": {**told["requestBody"], "required": False}}
 
 

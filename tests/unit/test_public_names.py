@@ -20,7 +20,7 @@ SessionHistory SessionMessage SessionPage SessionResponse StreamChunk StreamErro
 TaskCancelledError TaskError TaskEvent TaskEventStream TaskFailedError TaskFailure TaskHandle TaskPage
 TaskPoller TaskTimeoutError TextResponse TextStream TranscriptionResponse Usage UsageReport ValidationError
 Webhook WebhookEvent WebhookVerificationError __version__ api_key audio base_url batches configure
-embeddings files images keys knowledge_bases moderations sessions tasks text usage webhooks
+embeddings files images keys knowledge_bases moderations projects sessions tasks text usage webhooks
 """
 
 

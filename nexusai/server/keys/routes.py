@@ -65,7 +65,8 @@ class KeyRoutes:
         )
         asked = RotateKey() if empty else await self._body(request, _rotate)
         key_id = request.path_params["key_id"]
-        return JsonResponse(await self.keys.rotate(caller, key_id, asked.grace_seconds))
+        idempotent = idempotency_key(request)
+        return JsonResponse(await self.keys.rotate(caller, key_id, asked.grace_seconds, idempotent))
 
     async def disable(self, request: Request, key_id: str) -> Response:
         """Have a key open nothing any more."""

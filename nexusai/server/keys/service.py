@@ -229,11 +229,17 @@ class KeyService:
             fields["disabled_at"] = None if asked.is_active else now_ms()
         return await self._changed(key, **fields)
 
-    async def rotate(self, caller: Caller, key_id: str, grace_seconds: int) -> dict[str, Any]:
+    async def rotate(
+        self, caller: Caller, key_id: str, grace_seconds: int, idempotency_key: str | None
+    ) -> dict[str, Any]:
         """Give a key a new secret, shown here only; the old one opens for so many seconds more."""
         key = await self.get(caller, key_id)
         self._require_scopes(caller, key.scopes.split())
         secret, now = _new_secret(), now_ms()
+        if idempotency_key:
+            secret = self._derived(key.id, idempotency_key, _hashed(grace_seconds))
+            if self._digest(secret) == key.digest:
+                return key.show(secret)
         new = await self._changed(
             key,
             digest=self._digest(secret),
@@ -341,8 +347,10 @@ class KeyService:
         if not is_active and caller.key is not None and caller.key.id == key.id:
             raise Problem("CONFLICT", "A key cannot disable itself: use another one for that.")
 
-    def _derived(self, project: str, idempotency_key: str, hashed: bytes) -> str:
-        said = b"\0".join((b"key", project.encode(), idempotency_key.encode(), hashed))
+    def _derived(self, owner: str, idempotency_key: str, hashed: bytes) -> str:
+        said = b"\0".join(
+            (b"key", owner.encode(), idempotency_key.encode("utf-8", "surrogateescape"), hashed)
+        )
         return KEY_PREFIX + base64.urlsafe_b64encode(self._mac(said)).decode().rstrip("=")
 
     def _mac(self, said: bytes) -> bytes:

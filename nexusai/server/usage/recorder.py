@@ -35,7 +35,7 @@ class Recorder:
     """Holds at most `most` rows while the database cannot be written; older ones are dropped, and counted."""
 
     def __init__(self, write: Write, rates: Rates, most: int = 100_000) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._write = write
         self._rates = rates
         self._rows: deque[CallRow] = deque()

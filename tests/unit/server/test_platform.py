@@ -7,8 +7,8 @@ import pytest
 from nexusai.error import ConfigurationError
 from nexusai.server.data_dir import DataDir
 from nexusai.server.platform import Platform, environment, open_catalogue
-from tests.fixtures.server import metering
 from nexusai.server.settings import Settings
+from tests.fixtures.server import metering
 
 VENDOR = {"OPENAI_API_KEY": "sk-test", "NEXUS_PROVIDER_BASE_URL": "http://localhost:1/v1"}
 

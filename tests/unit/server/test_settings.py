@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from nexusai.error import ConfigurationError
 from nexusai.server.settings import Settings
 
-
 FIRST_KEY = "nxs_dGhlIGtleSBvZiB0aGVzZSB0ZXN0cw"
 
 

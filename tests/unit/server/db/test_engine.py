@@ -27,13 +27,17 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "9000"
+down_revision = "HEAD"
 
 
 def upgrade() -> None:
     op.add_column("keys", sa.Column("colour", sa.Text()))
 """
+
+
+_NEW_KEY = "INSERT INTO keys (id, project, name, digest, hint, created_at) VALUES"
+A_KEY = f"{_NEW_KEY} ('key_1', 'p', 'n', x'00', 'h', 1)"
 
 
 @pytest.fixture
@@ -64,9 +68,9 @@ def a_newer_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One with another migration."""
     folder = tmp_path / "migrations"
     shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0003_colours.py").write_text(NEXT)
+    (folder / "versions" / "9000_colours.py").write_text(NEXT.replace("HEAD", HEAD))
     monkeypatch.setattr(module, "_MIGRATIONS", folder)
-    monkeypatch.setattr(module, "HEAD", "0003")
+    monkeypatch.setattr(module, "HEAD", "9000")
 
 
 # Migrations
@@ -100,7 +104,7 @@ def test_a_new_database_has_the_indexes_of_an_upgraded_one(path: Path, tmp_path:
 
 def test_migrating_again_keeps_what_is_there(path: Path):
     migrate(path)
-    run(path, "INSERT INTO keys (id, project, name, digest, hint, created_at) VALUES ('key_1', 'p', 'n', x'00', 'h', 1)")
+    run(path, A_KEY)
 
     migrate(path)
 
@@ -110,11 +114,11 @@ def test_migrating_again_keeps_what_is_there(path: Path):
 @pytest.mark.usefixtures("a_newer_release")
 def test_a_database_that_is_behind_is_upgraded(path: Path):
     upgrade(path)
-    run(path, "INSERT INTO keys (id, project, name, digest, hint, created_at) VALUES ('key_1', 'p', 'n', x'00', 'h', 1)")
+    run(path, A_KEY)
 
     migrate(path)
 
-    assert version(path) == [("0003",)]
+    assert version(path) == [("9000",)]
     assert run(path, "SELECT id, colour FROM keys") == [("key_1", None)]
 
 
@@ -183,7 +187,7 @@ def test_the_folder_of_a_database_that_is_upgraded_may_have_any_name(tmp_path: P
 
     migrate(path)
 
-    assert version(path) == [("0003",)]
+    assert version(path) == [("9000",)]
 
 
 # Transactions
@@ -197,7 +201,7 @@ def database(path: Path) -> Iterator[Database]:
     database.close()
 
 
-INSERT = text("INSERT INTO keys (id, project, name, digest, hint, created_at) VALUES (:id, 'p', 'n', :id, 'h', 1)")
+INSERT = text(f"{_NEW_KEY} (:id, 'p', 'n', :id, 'h', 1)")
 COUNT = text("SELECT count(*) FROM keys")
 
 
