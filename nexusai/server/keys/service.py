@@ -107,6 +107,8 @@ class KeyService:
         """
         needed = scope or ("read" if request.scope["method"] in _READING else "invoke")
         caller = await self._caller(request)
+        if caller.key is None and needed not in ("read", "invoke"):
+            raise Problem("UNAUTHORIZED", f"This needs a key of the scope {needed!r}.")
         if caller.key is not None and needed not in caller.key.granted:
             has = caller.key.scopes.replace(" ", ", ")
             raise Problem("FORBIDDEN", f"This needs a key of the scope {needed!r}; this one has: {has}.")

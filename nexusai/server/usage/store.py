@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, func, insert, literal, select
+from sqlalchemy import and_, case, func, insert, literal, select
 
 from nexusai.server.db.engine import Database
 from nexusai.server.db.schema import calls
@@ -39,11 +39,11 @@ class UsageStore:
         query = select(
             by.label("group"),
             func.count(),
-            func.sum(calls.c.status == "failed"),
+            _how_many(calls.c.status == "failed"),
             *(func.sum(calls.c[name]) for name in Sum._fields[3:7]),
             func.sum(calls.c.dollars),
             func.max(calls.c.estimated),
-            func.sum(and_(calls.c.cost.is_(None), calls.c.status != "failed")),
+            _how_many(and_(calls.c.cost.is_(None), calls.c.status != "failed")),
         ).where(*_conditions(span))
         if group:
             query = query.group_by("group").order_by("group").offset(after).limit(limit)
@@ -59,6 +59,10 @@ class UsageStore:
         )
         rows = await self._database.run(lambda connection: connection.execute(query).all())
         return [(row[0], row[1], row[2]) for row in rows]
+
+
+def _how_many(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
 
 
 def _conditions(span: Span) -> list[Any]:
