@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/files.md",
     "docs/audio.md",
     "docs/knowledge_bases.md",
+    "docs/keys.md",
     "docs/jobs/design.md",
 )
 PAGES = [

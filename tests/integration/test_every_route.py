@@ -108,6 +108,24 @@ async def batches(client: Any) -> None:
     await settled(client.batches.cancel(slow.id))
 
 
+async def keys(client: Any) -> None:
+    key = await settled(client.keys.create("ci", rate_limits={"concurrent_tasks": 9}))
+    assert (await settled(client.keys.get(key.id))).rate_limits == {"concurrent_tasks": 9}
+    assert key.id in [each.id for each in await listed(client.keys.iter(limit=50))]
+    assert (await settled(client.keys.update(key.id, name="other"))).name == "other"
+    assert (await settled(client.keys.rotate(key.id, grace_seconds=5))).api_key != key.api_key
+    assert not (await settled(client.keys.disable(key.id))).is_active
+
+
+async def projects(client: Any) -> None:
+    project = await settled(client.projects.create("team", budget={"per_day": 3}))
+    assert (await settled(client.projects.update(project.id, name="crew"))).budget == {"per_day": 3}
+    assert (await settled(client.projects.get(project.id))).name == "crew"
+    assert project.id in [each.id for each in await listed(client.projects.iter(limit=50))]
+    report = await settled(client.usage.get(group_by="provider", from_="2026-01-01"))
+    assert {"local"} >= {row.provider for row in report}
+
+
 async def webhooks(client: Any, hook: Hook) -> None:
     webhook = await settled(client.webhooks.create(hook.url))
     text = await settled(client.text.generate("hi", **SIMULATE))
@@ -130,6 +148,8 @@ def test_every_route_is_called_by_a_method(
     caplog.set_level(logging.DEBUG, "nexusai")
     for work in (tasks, files, sessions, knowledge_bases, batches):
         use(work)
+    use(keys)
+    use(projects)
     use(webhooks, hook)
 
     contract = Contract(httpx.get(f"{platform.url}/openapi.json").json())
