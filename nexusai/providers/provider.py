@@ -38,6 +38,9 @@ class AsyncProvider:
         self.name: str = endpoint.name
         self.capabilities: frozenset[Capability] = endpoint.capabilities
         self.key_required: bool = endpoint.vendor.key_required
+        self.protocol: str = endpoint.vendor.adapter
+        """The adapter that speaks the vendor's API."""
+        self.models: Mapping[Capability, str] = endpoint.config.models
         self._endpoint = endpoint
         self._calls = calls
         self._driver = driver

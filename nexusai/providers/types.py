@@ -320,6 +320,8 @@ class Provider(Protocol):
     """A vendor, ready to be called. Every method raises `AdapterError`s only."""
 
     name: str
+    protocol: str
+    """The adapter that speaks its API: `openai_compatible`, `anthropic` …"""
     capabilities: frozenset[Capability]
 
     def default_model(self, capability: Capability) -> str | None:

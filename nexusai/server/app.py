@@ -19,6 +19,8 @@ from nexusai.server.batches import schema as batches_schema
 from nexusai.server.batches.routes import BatchRoutes
 from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
+from nexusai.server.gateway.errors import error_response
+from nexusai.server.gateway.routes import GatewayRoutes
 from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
 from nexusai.server.keys import schema as keys_schema
 from nexusai.server.keys.routes import KeyRoutes
@@ -68,6 +70,11 @@ def create_app(platform: Platform) -> ASGIApp:
         _knowledge(knowledge),
         _keys(KeyRoutes(platform.keys, settings.max_body_bytes)),
         _usage(UsageRoutes(platform.usage, platform.keys)),
+        _gateway(
+            GatewayRoutes(
+                platform.catalogue, platform.keys, platform.guard, platform.files, settings.max_body_bytes
+            )
+        ),
         _health(platform),
     ):
         api.include_router(router)
@@ -238,6 +245,23 @@ def _usage(routes: UsageRoutes) -> APIRouter:
     return router
 
 
+def _gateway(routes: GatewayRoutes) -> APIRouter:
+    """OpenAI's own document says what these take and answer."""
+    router = APIRouter(prefix="/v1", tags=["gateway"])
+    answer: dict[str, Any] = {"response_class": Response}
+    json, form = openapi.opaque("application/json"), openapi.opaque("multipart/form-data")
+    _add(router, "POST", "/chat/completions", routes.chat, None, plain=json, **answer)
+    _add(router, "POST", "/embeddings", routes.embeddings, None, plain=json, **answer)
+    _add(router, "POST", "/images/generations", routes.images, None, plain=json, **answer)
+    _add(router, "POST", "/audio/speech", routes.speech, None, plain=json, **answer)
+    _add(router, "POST", "/audio/transcriptions", routes.transcriptions, None, plain=form, **answer)
+    _add(router, "POST", "/moderations", routes.moderations, None, plain=json, **answer)
+    _add(router, "GET", "/models", routes.models, None, plain={}, **answer)
+    one = {"parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]}
+    _add(router, "GET", "/models/{model:path}", routes.model, None, plain=one, **answer)
+    return router
+
+
 def _health(platform: Platform) -> APIRouter:
     async def health() -> Response:
         """Whether the platform answers."""
@@ -274,11 +298,17 @@ def _add(
 
 
 async def _problem(request: Request, error: Any) -> Response:
-    return problem_response(error)
+    return _answered(request, error)
+
+
+def _answered(request: Request, problem: Problem) -> Response:
+    """A problem, under `/v1` in OpenAI's form."""
+    gateway = request.url.path.startswith("/v1/")
+    return error_response(problem) if gateway else problem_response(problem)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return problem_response(broken(error))
+    return _answered(request, broken(error))
 
 
 async def _refused(request: Request, error: Any) -> Response:
@@ -286,8 +316,8 @@ async def _refused(request: Request, error: Any) -> Response:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         detail = f"{request.url.path} takes {allowed}."
-        return problem_response(Problem("METHOD_NOT_ALLOWED", detail, headers={"Allow": allowed}))
-    return problem_response(Problem("NOT_FOUND", f"There is nothing at {request.url.path}."))
+        return _answered(request, Problem("METHOD_NOT_ALLOWED", detail, headers={"Allow": allowed}))
+    return _answered(request, Problem("NOT_FOUND", f"There is nothing at {request.url.path}."))
 
 
 async def _invalid(request: Request, error: Any) -> Response:
@@ -297,4 +327,4 @@ async def _invalid(request: Request, error: Any) -> Response:
         for found in error.errors()
     ]
     detail = "; ".join(f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in errors)
-    return problem_response(Problem("INVALID_REQUEST", detail, errors=errors))
+    return _answered(request, Problem("INVALID_REQUEST", detail, errors=errors))

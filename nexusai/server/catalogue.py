@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from nexusai.providers.adapters.vendors import VENDORS, vendors_with
+from nexusai.providers.models import default_models
 from nexusai.providers.transport import Transport
 from nexusai.providers.types import Capability, Provider
 from nexusai.server.http import Problem
@@ -32,6 +33,8 @@ class Catalogue:
             prefix, slash, rest = model.partition("/")
             if slash and prefix in self._providers:
                 provider, model = prefix, rest
+            else:
+                provider = self._owner(capability, model)
         chosen = self._named(provider) if provider else self._first(capability)
         if capability not in chosen.capabilities:
             raise Problem.field(["provider"], f"{chosen.name} has no {capability}; {self._able(capability)}")
@@ -41,6 +44,27 @@ class Catalogue:
                 ["model"], f"{chosen.name} has no default model for {capability}: name one", "missing"
             )
         return chosen.name, name.removeprefix(f"{chosen.name}/")
+
+    def models(self) -> list[tuple[str, str]]:
+        """`(provider, model)` of every model that is known by name: the defaults first, then the table's."""
+        found: dict[tuple[str, str], None] = {}
+        for name, provider in self._providers.items():
+            for capability in sorted(provider.capabilities):
+                model = provider.default_model(capability)
+                if model:
+                    found[name, model.removeprefix(f"{name}/")] = None
+        for line in default_models():
+            if line.provider in self._providers and "*" not in line.name:
+                found[line.provider, line.name] = None
+        return list(found)
+
+    def _owner(self, capability: Capability, model: str) -> str | None:
+        """The provider that is configured with this model, or whose model it is known to be."""
+        able = {name: each for name, each in self._providers.items() if capability in each.capabilities}
+        for name, provider in able.items():
+            if provider.default_model(capability) == model:
+                return name
+        return next((name for name in able if default_models().find(name, model) is not None), None)
 
     def _named(self, name: str) -> Provider:
         if name not in self._providers:

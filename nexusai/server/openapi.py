@@ -47,6 +47,7 @@ __all__ = [
     "creating",
     "document",
     "invoking",
+    "opaque",
     "optional_body",
 ]
 
@@ -73,6 +74,12 @@ def body(schema: str, *ids: str) -> dict[str, Any]:
     path = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in ids]
     content = {"application/json": {"schema": {"$ref": _REF.format(name=schema)}}}
     return {"parameters": path, "requestBody": {"required": True, "content": content}}
+
+
+def opaque(media_type: str) -> dict[str, Any]:
+    """A body and an answer in the words of another API, whose document describes them."""
+    told = {media_type: {"schema": {"type": "object"}}}
+    return {"requestBody": {"required": True, "content": told}}
 
 
 def optional_body(told: dict[str, Any]) -> dict[str, Any]:

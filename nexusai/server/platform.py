@@ -107,12 +107,13 @@ class Platform:
         self._database = Database(self._data.database)
         rates = Rates(settings.usd_rates)
         self._ledger = MemoryLedger()
-        guard = Guard(self._ledger, Lanes())
+        self.guard: Guard = Guard(self._ledger, Lanes())
+        guard = self.guard
         self._calls = UsageStore(self._database)
         self._recorder = Recorder(self._calls.add, rates)
         self.usage: UsageService = UsageService(self._calls, self._recorder)
         meter = Meter(guard, default_prices(), rates)
-        self._catalogue = open_catalogue(environment(), meter, self._recorder)
+        self.catalogue: Catalogue = open_catalogue(environment(), meter, self._recorder)
         self.keys: KeyService = KeyService(
             KeyStore(self._database), guard, secret, anonymous=settings.allow_anonymous
         )
@@ -125,7 +126,7 @@ class Platform:
             types=tuple(kind.strip().lower() for kind in settings.file_types.split(",")),
         )
         knowledge_store = KnowledgeStore(self._database, index := SqliteIndex(self._database))
-        embeddings = Embeddings(self._catalogue, knowledge_store)
+        embeddings = Embeddings(self.catalogue, knowledge_store)
         finder = Finder(knowledge_store, Search(index), embeddings)
         artefacts = Artefacts(self._data.artefacts)
         pipeline = Pipeline(knowledge_store, artefacts, embeddings, self.files)
@@ -141,7 +142,7 @@ class Platform:
             worker=new_id("worker"),
             store=self._store,
             events=self._events,
-            catalogue=self._catalogue,
+            catalogue=self.catalogue,
             kinds=kinds,
             media=self.files,
             lease=settings.lease,
@@ -160,7 +161,7 @@ class Platform:
             store=self._store,
             dispatcher=self._dispatcher,
             events=self._events,
-            catalogue=self._catalogue,
+            catalogue=self.catalogue,
             kinds=kinds,
             default_timeout=settings.task_timeout,
             max_attempts=settings.max_attempts,
@@ -186,7 +187,7 @@ class Platform:
         )
         self.files.users.append(self.knowledge)
         self.sessions: SessionService = SessionService(
-            session_store, self.tasks, AgentConfigs(self._catalogue, known_agents, finder)
+            session_store, self.tasks, AgentConfigs(self.catalogue, known_agents, finder)
         )
 
     async def _restore_budgets(self) -> None:
@@ -219,7 +220,7 @@ class Platform:
         await self._recorder.stop()
         await self.keys.close()
         await self._store.stop()
-        await self._catalogue.aclose()
+        await self.catalogue.aclose()
         self._database.close()
         self._data.release()
 

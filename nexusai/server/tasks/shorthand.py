@@ -16,7 +16,7 @@ from nexusai.server.tasks.kinds.embeddings import Texts
 from nexusai.server.tasks.kinds.kind import NonEmpty
 from nexusai.server.tasks.models import InvokeRequest, TaskRow
 
-__all__ = ["EmbeddingsRequest", "embeddings_of"]
+__all__ = ["EmbeddingsRequest", "base64_of", "embeddings_of"]
 
 
 class EmbeddingsRequest(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +37,7 @@ class EmbeddingsRequest(Struct, forbid_unknown_fields=True, kw_only=True):
 def embeddings_of(row: TaskRow, encoding: str) -> dict[str, Any]:
     """The output of a completed task as OpenAI's API answers it."""
     output = orjson.loads(row.output_json or "{}")
-    encoded = _base64 if encoding == "base64" else list
+    encoded = base64_of if encoding == "base64" else list
     data = [
         {"object": "embedding", "index": index, "embedding": encoded(vector)}
         for index, vector in enumerate(output["embeddings"])
@@ -46,7 +46,7 @@ def embeddings_of(row: TaskRow, encoding: str) -> dict[str, Any]:
     return {"object": "list", "data": data, "model": output["model"], "usage": usage}
 
 
-def _base64(vector: Sequence[float]) -> str:
+def base64_of(vector: Sequence[float]) -> str:
     """32-bit numbers, the lowest byte first."""
     numbers = array("f", vector)
     if sys.byteorder == "big":

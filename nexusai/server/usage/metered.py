@@ -92,6 +92,7 @@ class MeteredProvider:
 
     def __init__(self, provider: Provider, meter: Meter, *, free: bool = False) -> None:
         self.name: str = provider.name
+        self.protocol: str = provider.protocol
         self.capabilities: frozenset[Capability] = provider.capabilities
         self._provider = provider
         self._meter = meter
