@@ -319,7 +319,7 @@ def test_what_is_not_http_is_refused(platform: Served, sent: bytes):
         "/api/v1",
         "/api/v2/tasks",
         "/api/v1/tasks/a/b/c",
-        "/v1/models",
+        "/v2/models",
         "/api/v1/%ff%00",
         "/..%2f..%2fetc",
     ],
