@@ -20,7 +20,7 @@ from nexusai.providers.errors import AdapterError, ValidationError
 from nexusai.providers.flow import Flow
 from nexusai.providers.pricing import Prices, default_prices
 from nexusai.providers.record import CallRecord
-from nexusai.providers.reliability.breaker import Circuit, CircuitBreaker
+from nexusai.providers.reliability.breaker import Circuit, CircuitBreaker, CircuitState
 from nexusai.providers.reliability.limiter import Limiter, RateLimit
 from nexusai.providers.reliability.retry import RetryPolicy
 from nexusai.providers.reliability.router import Deployment, Router
@@ -100,6 +100,11 @@ class Calls:
         """The state of the breaker of one model of one provider."""
         key = target.provider, target.model
         return self._circuits.get(key) or self._circuits.setdefault(key, Circuit(self._breaker))
+
+    def states(self, provider: str) -> dict[str, CircuitState]:
+        """The state of the breaker of each model of a provider that was called."""
+        known = list(self._circuits.items())
+        return {model: circuit.state for (owner, model), circuit in known if owner == provider}
 
     def limiter(self, target: Deployment) -> Limiter | None:
         return self._limiters.get(f"{target.provider}/{target.model}") or self._limiters.get(target.provider)

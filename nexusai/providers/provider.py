@@ -9,6 +9,7 @@ from nexusai.providers.calls import Calls
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.drivers import AsyncDriver
 from nexusai.providers.endpoint import Endpoint
+from nexusai.providers.reliability.breaker import CircuitState
 from nexusai.providers.transport import Transport
 from nexusai.providers.types import (
     Capability,
@@ -52,6 +53,10 @@ class AsyncProvider:
     def sound_limit(self, model: str) -> SoundLimit:
         """What `transcribe` takes at once."""
         return self._endpoint.sound_limit(model)
+
+    def circuits(self) -> dict[str, CircuitState]:
+        """The state of the breaker of each model that was called."""
+        return self._calls.states(self.name)
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
         answer: ChatResponse = await self._driver.run(self._calls.call_at(self.name, "chat", request))

@@ -330,6 +330,9 @@ class Provider(Protocol):
     def sound_limit(self, model: str) -> SoundLimit:
         """What `transcribe` takes at once."""
 
+    def circuits(self) -> Mapping[str, str]:
+        """Whether the breaker of each model that was called is `closed`, `open` or `half_open`."""
+
     async def chat(self, request: ChatRequest) -> ChatResponse: ...
 
     def stream(self, request: ChatRequest) -> AsyncIterator[StreamChunk]:

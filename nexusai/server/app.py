@@ -27,6 +27,8 @@ from nexusai.server.keys.routes import KeyRoutes
 from nexusai.server.knowledge import schema as knowledge_schema
 from nexusai.server.knowledge.routes import KnowledgeRoutes
 from nexusai.server.platform import Platform
+from nexusai.server.providers import schema as providers_schema
+from nexusai.server.providers.routes import ProviderRoutes
 from nexusai.server.sessions import schema as sessions_schema
 from nexusai.server.sessions.routes import SessionRoutes
 from nexusai.server.tasks import schema as tasks_schema
@@ -70,6 +72,7 @@ def create_app(platform: Platform) -> ASGIApp:
         _knowledge(knowledge),
         _keys(KeyRoutes(platform.keys, settings.max_body_bytes)),
         _usage(UsageRoutes(platform.usage, platform.keys)),
+        _providers(ProviderRoutes(platform.catalogue, platform.keys)),
         _gateway(
             GatewayRoutes(
                 platform.catalogue, platform.keys, platform.guard, platform.files, settings.max_body_bytes
@@ -242,6 +245,13 @@ def _keys(routes: KeyRoutes) -> APIRouter:
 def _usage(routes: UsageRoutes) -> APIRouter:
     router = APIRouter(prefix=BASE, tags=["usage"])
     _add(router, "GET", "/usage", routes.get, usage_schema.UsageReport, openapi_extra=openapi.USAGE)
+    return router
+
+
+def _providers(routes: ProviderRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["providers"])
+    _add(router, "GET", "/models", routes.models, providers_schema.ModelPage)
+    _add(router, "GET", "/providers", routes.list, providers_schema.ProviderList)
     return router
 
 

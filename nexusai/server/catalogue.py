@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
 
 from nexusai.providers.adapters.vendors import VENDORS, vendors_with
-from nexusai.providers.models import default_models
+from nexusai.providers.models import Model, default_models
 from nexusai.providers.transport import Transport
 from nexusai.providers.types import Capability, Provider
 from nexusai.server.http import Problem
 
-__all__ = ["Catalogue"]
+__all__ = ["Catalogue", "Offer"]
+
+
+CHATTING: Final[frozenset[Capability]] = frozenset(
+    {"chat", "stream", "tools", "vision", "json_schema", "reasoning"}
+)
+_SIGNS: Final[Mapping[Capability, Sequence[str]]] = {
+    "embeddings": ("embedding", "embed-", "bge-"),
+    "moderation": ("moderation",),
+    "transcription": ("transcribe", "whisper"),
+    "speech": ("tts", "speech"),
+    "images": ("image", "dall-e", "imagen", "cogview", "seedream"),
+}
+"""What the names of models have in them that do one thing alone."""
+
+
+class Offer(NamedTuple):
+    """A model that can be called."""
+
+    provider: str
+    model: str
+    capabilities: Set[Capability]
+    context_window: int | None
+    prices: dict[str, Any] | None
 
 
 class Catalogue:
@@ -45,18 +70,24 @@ class Catalogue:
             )
         return chosen.name, name.removeprefix(f"{chosen.name}/")
 
-    def models(self) -> list[tuple[str, str]]:
-        """`(provider, model)` of every model that is known by name: the defaults first, then the table's."""
-        found: dict[tuple[str, str], None] = {}
+    def providers(self) -> list[Provider]:
+        """Most preferred first."""
+        return list(self._providers.values())
+
+    def offers(self) -> list[Offer]:
+        """Every model that is known by name: the defaults of each provider first, then the table's."""
+        found: dict[tuple[str, str], set[Capability]] = {}
         for name, provider in self._providers.items():
             for capability in sorted(provider.capabilities):
                 model = provider.default_model(capability)
                 if model:
-                    found[name, model.removeprefix(f"{name}/")] = None
+                    found.setdefault((name, model.removeprefix(f"{name}/")), set()).add(capability)
         for line in default_models():
-            if line.provider in self._providers and "*" not in line.name:
-                found[line.provider, line.name] = None
-        return list(found)
+            owner = self._providers.get(line.provider)
+            if owner is not None and "*" not in line.name:
+                able = _abilities(line) & owner.capabilities
+                found.setdefault((line.provider, line.name), set(able - line.lacks))
+        return [_offer(*each, capabilities) for each, capabilities in found.items()]
 
     def _owner(self, capability: Capability, model: str) -> str | None:
         """The provider that is configured with this model, or whose model it is known to be."""
@@ -88,6 +119,33 @@ class Catalogue:
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
         if self._transport is not None:
             await self._transport.aclose()
+
+
+def _offer(provider: str, model: str, capabilities: Set[Capability]) -> Offer:
+    known = default_models().find(provider, model)
+    if known is None:
+        return Offer(provider, model, capabilities, None, None)
+    price = known.model.price
+    shown = None
+    if price is not None:
+        told = {each.name: getattr(price, each.name) for each in fields(price) if each.name != "tiers"}
+        shown = {name: value for name, value in told.items() if value not in (None, {}, False)}
+    return Offer(provider, model, capabilities, known.model.context_window, shown)
+
+
+def _abilities(line: Model) -> frozenset[Capability]:
+    """What a line of the table is about, by the units of its price and by its name."""
+    price = line.price
+    for capability, signs in _SIGNS.items():
+        if any(sign in line.name for sign in signs):
+            return frozenset({capability})
+    if price is not None and price.image:
+        return frozenset({"images", "image_edit"})
+    if price is not None and price.hour is not None:
+        return frozenset({"transcription"})
+    if price is not None and price.million_characters is not None:
+        return frozenset({"speech"})
+    return CHATTING
 
 
 def _who_would(capability: Capability) -> str:

@@ -337,6 +337,15 @@ def wait_preference(preferred: dict[str, str], limit: float) -> float | None:
     return min(float(value), limit) if value.isascii() and value.isdigit() else None
 
 
+def place_of(cursor: str | None) -> int:
+    """Where a list goes on whose cursors are places in it. Raises a 400 `Problem` for what is none."""
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 10):
+        raise Problem.field(["cursor"], "is the `next_cursor` of a page")
+    return int(cursor)
+
+
 def idempotency_key(request: Request) -> str | None:
     """The `Idempotency-Key`, of 1 to 255 characters. Raises a 400 `Problem` for another."""
     key = header(request, b"idempotency-key")

@@ -7,14 +7,12 @@ import re
 from functools import cache
 from pathlib import Path
 
-from scripts.test_api_compatibility import NOT_SERVED
 from tests.docs.test_documents import ROOT, blocks
 
 DESIGN = "docs/jobs/design.md"
 TEXT = (ROOT / DESIGN).read_text("utf-8")
 LINK = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
 HEADING = "| Given | When | Then | 测试 |"
-MARK = "not run: not served yet: "
 
 
 @cache
@@ -48,11 +46,6 @@ def test_every_scenario_has_its_four_parts_and_a_test():
     rows = scenarios()
     assert len(rows) > 80
     assert [row for row in rows if len(row) != 4 or not all(row) or not LINK.search(row[3])] == []
-
-
-def test_what_is_marked_as_not_served_is_not():
-    notes = [block.note for block in blocks(DESIGN) if block.note.startswith(MARK)]
-    assert {name for note in notes for name in note.removeprefix(MARK).split()} <= NOT_SERVED
 
 
 def test_a_block_that_is_not_run_is_python_all_the_same():

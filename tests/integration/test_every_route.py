@@ -19,8 +19,8 @@ from tests.integration.test_sessions import listed, settled, step_by_step
 
 SIMULATE: dict[str, Any] = {"provider": "local", "model": "simulate"}
 REQUEST = {"task_type": "text_generation", "input": {"prompt": "hi"}, **SIMULATE}
-OTHERS = {"tasks_embed", "api_v1_health"}
-"""For curl and the like: the SDK makes vectors by a task, and asks nobody's health."""
+OTHERS = {"tasks_embed", "api_v1_health", "providers_list"}
+"""For curl and the like: the SDK makes vectors by a task, and asks nobody's health, the providers' neither."""
 
 _ANSWERED = re.compile(r"(GET|POST|PATCH|PUT|DELETE) (/\S+?)(?:\?…)? -> 2\d\d ")
 
@@ -124,6 +124,7 @@ async def projects(client: Any) -> None:
     assert project.id in [each.id for each in await listed(client.projects.iter(limit=50))]
     report = await settled(client.usage.get(group_by="provider", from_="2026-01-01"))
     assert {"local"} >= {row.provider for row in report}
+    assert "local/text" in [model.id for model in await settled(client.models.list())]
 
 
 async def webhooks(client: Any, hook: Hook) -> None:

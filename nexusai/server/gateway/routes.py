@@ -307,9 +307,9 @@ class GatewayRoutes:
 
     def _offered(self, caller: Caller) -> list[tuple[str, str]]:
         return [
-            (provider, model)
-            for provider, model in self.catalogue.models()
-            if caller.key is None or caller.key.may_use(provider, model)
+            (offer.provider, offer.model)
+            for offer in self.catalogue.offers()
+            if caller.key is None or caller.key.may_use(offer.provider, offer.model)
         ]
 
     def _resolve(self, capability: Capability, model: str | None) -> tuple[Provider, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -105,6 +105,10 @@ class MeteredProvider:
     def sound_limit(self, model: str) -> SoundLimit:
         """What `transcribe` takes at once."""
         return self._provider.sound_limit(model)
+
+    def circuits(self) -> Mapping[str, str]:
+        """The state of the breaker of each model that was called."""
+        return self._provider.circuits()
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
         async with self._taken(request):

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from nexusai.server.clock import milliseconds, rfc3339
-from nexusai.server.http import JsonResponse, Problem
+from nexusai.server.http import JsonResponse, Problem, place_of
 from nexusai.server.keys.service import KeyService
 from nexusai.server.usage.models import Span, Sum
 from nexusai.server.usage.service import UsageService
@@ -43,7 +43,7 @@ class UsageRoutes:
         model: str | None = None,
         provider: str | None = None,
         format: Literal["json", "csv"] | None = None,
-        cursor: Annotated[str, Query(pattern="^[0-9]{1,9}$")] = "0",
+        cursor: str | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> Response:
         """What was used, in a row for each group, or in one: of the project, or with `platform` of all."""
@@ -62,12 +62,13 @@ class UsageRoutes:
         if format == "csv" or (format is None and CSV in request.headers.get("accept", "")):
             name = {"Content-Disposition": 'attachment; filename="usage.csv"'}
             return StreamingResponse(self._lines(span, group_by), media_type=CSV, headers=name)
-        sums, more = await self.usage.page(span, group_by, int(cursor), limit)
+        start = place_of(cursor)
+        sums, more = await self.usage.page(span, group_by, start, limit)
         return JsonResponse(
             {
                 "data": [_shown(found, group_by) for found in sums],
                 "has_more": more,
-                "next_cursor": str(int(cursor) + limit) if more else None,
+                "next_cursor": str(start + limit) if more else None,
                 "group_by": group_by,
                 "from": rfc3339(span.since) if span.since is not None else None,
                 "to": rfc3339(span.until) if span.until is not None else None,
