@@ -20,7 +20,7 @@ from tests.integration.test_sessions import listed, settled, step_by_step
 SIMULATE: dict[str, Any] = {"provider": "local", "model": "simulate"}
 REQUEST = {"task_type": "text_generation", "input": {"prompt": "hi"}, **SIMULATE}
 OTHERS = {"tasks_embed", "api_v1_health", "providers_list"}
-"""For curl and the like: the SDK makes vectors by a task, and asks nobody's health, the providers' neither."""
+"""For curl and the like: the SDK makes vectors by a task, and asks for nobody's health."""
 
 _ANSWERED = re.compile(r"(GET|POST|PATCH|PUT|DELETE) (/\S+?)(?:\?…)? -> 2\d\d ")
 

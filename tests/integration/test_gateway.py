@@ -397,6 +397,26 @@ def test_what_is_wrong_with_a_request_is_said(client: openai.OpenAI, platform: P
         assert int(limited.value.response.headers["retry-after"]) >= 1
 
 
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini"])
+def test_a_model_that_the_provider_has_not_is_not_found(client: openai.OpenAI, provider: str) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model=f"{provider}/no-such-model", messages=said("hi"), max_tokens=9)
+
+
+def test_a_provider_that_failed_too_often_is_left_alone_and_says_for_how_long(
+    client: openai.OpenAI, upstream: Upstream
+) -> None:
+    for _ in range(6):
+        with pytest.raises(openai.InternalServerError) as failed:
+            client.chat.completions.create(model="openai/reasoner", messages=said("hi [[status=500]]"))
+    assert failed.value.status_code == 503
+    assert int(failed.value.response.headers["retry-after"]) > 1
+    upstream.forget()
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="openai/reasoner", messages=said("hi"))
+    assert upstream.calls() == []
+
+
 def test_paths_that_there_are_not_are_openais_errors_too(client: openai.OpenAI, raw: httpx.Client) -> None:
     with pytest.raises(openai.NotFoundError):
         client.get("/nothing", cast_to=object)

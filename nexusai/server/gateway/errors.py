@@ -10,7 +10,7 @@ import orjson
 from starlette.responses import Response
 
 from nexusai.error import CODES
-from nexusai.providers.errors import AdapterError
+from nexusai.providers.errors import AdapterError, CircuitOpenError
 from nexusai.server.http import Problem, broken
 from nexusai.server.tasks.endings import failure
 
@@ -30,6 +30,7 @@ _TYPES: Final[Mapping[int, str]] = {
     429: "rate_limit_error",
 }
 _NAMES: Final[Mapping[str, str]] = {"UNAUTHORIZED": "invalid_api_key"}
+NOT_FOUND: Final = 404
 LONGEST_WAIT: Final = 60
 """Seconds after which it is not worth a client's while to wait and try again."""
 
@@ -40,6 +41,10 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, AdapterError):
         told = failure(error)
+        if isinstance(error, CircuitOpenError):
+            told["code"] = "SERVICE_UNAVAILABLE"
+        elif error.status == NOT_FOUND:
+            told["code"] = "NOT_FOUND"
         retry_after = getattr(error, "retry_after", None)
         headers = {"x-nexus-provider": error.provider} if error.provider else {}
         if CODES[told["code"]].status in (408, 429) or CODES[told["code"]].status >= 500:
