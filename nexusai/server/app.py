@@ -19,8 +19,10 @@ from nexusai.server.batches import schema as batches_schema
 from nexusai.server.batches.routes import BatchRoutes
 from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
+from nexusai.server.gateway.anthropic import AnthropicRoutes
+from nexusai.server.gateway.calls import Calls
 from nexusai.server.gateway.errors import error_response
-from nexusai.server.gateway.routes import GatewayRoutes
+from nexusai.server.gateway.openai import OpenAIRoutes
 from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
 from nexusai.server.keys import schema as keys_schema
 from nexusai.server.keys.routes import KeyRoutes
@@ -60,6 +62,7 @@ def create_app(platform: Platform) -> ASGIApp:
     knowledge = KnowledgeRoutes(
         platform.knowledge, platform.files, platform.keys, settings.max_body_bytes, settings.max_file_bytes
     )
+    calls = Calls(platform.catalogue, platform.guard)
     api = FastAPI(
         title="Nexus AI", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -73,11 +76,8 @@ def create_app(platform: Platform) -> ASGIApp:
         _keys(KeyRoutes(platform.keys, settings.max_body_bytes)),
         _usage(UsageRoutes(platform.usage, platform.keys)),
         _providers(ProviderRoutes(platform.catalogue, platform.keys)),
-        _gateway(
-            GatewayRoutes(
-                platform.catalogue, platform.keys, platform.guard, platform.files, settings.max_body_bytes
-            )
-        ),
+        _openai(OpenAIRoutes(calls, platform.keys, platform.files, settings.max_body_bytes)),
+        _anthropic(AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)),
         _health(platform),
     ):
         api.include_router(router)
@@ -255,7 +255,7 @@ def _providers(routes: ProviderRoutes) -> APIRouter:
     return router
 
 
-def _gateway(routes: GatewayRoutes) -> APIRouter:
+def _openai(routes: OpenAIRoutes) -> APIRouter:
     """OpenAI's own document says what these take and answer."""
     router = APIRouter(prefix="/v1", tags=["gateway"])
     answer: dict[str, Any] = {"response_class": Response}
@@ -269,6 +269,15 @@ def _gateway(routes: GatewayRoutes) -> APIRouter:
     _add(router, "GET", "/models", routes.models, None, plain={}, **answer)
     one = {"parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]}
     _add(router, "GET", "/models/{model:path}", routes.model, None, plain=one, **answer)
+    return router
+
+
+def _anthropic(routes: AnthropicRoutes) -> APIRouter:
+    """And Anthropic's what these do."""
+    router = APIRouter(prefix="/v1", tags=["gateway"])
+    answer: dict[str, Any] = {"plain": openapi.opaque("application/json"), "response_class": Response}
+    _add(router, "POST", "/messages", routes.messages, None, **answer)
+    _add(router, "POST", "/messages/count_tokens", routes.count_tokens, None, **answer)
     return router
 
 

@@ -1,4 +1,4 @@
-"""Errors under `/v1`, as OpenAI's clients read them."""
+"""Errors under `/v1`: what went wrong in the contract's codes, and as OpenAI's clients read it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nexusai.providers.errors import AdapterError, CircuitOpenError
 from nexusai.server.http import Problem, broken
 from nexusai.server.tasks.endings import failure
 
-__all__ = ["error_body", "error_response", "problem_of"]
+__all__ = ["error_body", "error_response", "headers_of", "problem_of"]
 
 logger: logging.Logger = logging.getLogger("nexusai.server.gateway")
 
@@ -71,10 +71,15 @@ def error_body(problem: Problem) -> dict[str, Any]:
 
 def error_response(error: Exception) -> Response:
     problem = problem_of(error)
-    status = CODES[problem.code].status
+    content, status = orjson.dumps(error_body(problem)), CODES[problem.code].status
+    return Response(content, status, headers_of(problem), media_type="application/json")
+
+
+def headers_of(problem: Problem) -> dict[str, str]:
+    """When to try again, and whether to."""
     headers = dict(problem.headers)
     if problem.retry_after is not None:
         headers["retry-after"] = str(problem.retry_after)
         if problem.retry_after > LONGEST_WAIT:
             headers.setdefault("x-should-retry", "false")
-    return Response(orjson.dumps(error_body(problem)), status, headers, media_type="application/json")
+    return headers

@@ -366,7 +366,7 @@ def presented_key(request: Request) -> str | None:
     """The key that a request carries, if any. Raises a 401 `Problem` for a header that carries none."""
     authorization = header(request, b"authorization")
     if authorization is None:
-        return None
+        return header(request, b"x-api-key") or None  # as Anthropic's clients send it
     scheme, _, key = authorization.partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         raise Problem("UNAUTHORIZED", "The Authorization header must read `Bearer nxs_…`.")

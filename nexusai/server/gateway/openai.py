@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 from starlette.datastructures import UploadFile
@@ -18,9 +18,7 @@ from starlette.responses import Response, StreamingResponse
 
 from nexusai.providers.media import image_type
 from nexusai.providers.types import (
-    Capability,
     ChatRequest,
-    Cost,
     EmbeddingRequest,
     GeneratedImage,
     ImageRequest,
@@ -30,7 +28,6 @@ from nexusai.providers.types import (
     TranscriptionRequest,
     TranscriptionResponse,
 )
-from nexusai.server.catalogue import Catalogue
 from nexusai.server.files.service import FileService
 from nexusai.server.gateway.bodies import (
     ChatBody,
@@ -40,23 +37,21 @@ from nexusai.server.gateway.bodies import (
     SpeechBody,
     read,
 )
+from nexusai.server.gateway.calls import STREAMING, Calls, costs_of, told, unless_gone
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
 from nexusai.server.gateway.errors import error_body, error_response, problem_of
 from nexusai.server.http import ClientGone, JsonResponse, Problem, read_json, too_large
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
-from nexusai.server.keys.guard import Guard
 from nexusai.server.keys.service import KeyService
 from nexusai.server.tasks.shorthand import base64_of
 
-__all__ = ["GatewayRoutes"]
+__all__ = ["OpenAIRoutes"]
 
-T = TypeVar("T")
 View = Callable[..., Coroutine[Any, Any, Response]]
 
 SAME_PROTOCOL: Final = frozenset({"openai", "openai_compatible", "azure"})
 """Adapters whose vendors answer Chat Completions themselves."""
-_STREAMING: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _SOUND: Final[Mapping[str, str]] = {
     "mp3": "audio/mpeg",
     "opus": "audio/ogg",
@@ -84,10 +79,9 @@ def _openai(view: View) -> View:
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayRoutes:
-    catalogue: Catalogue
+class OpenAIRoutes:
+    calls: Calls
     keys: KeyService
-    guard: Guard
     files: FileService
     max_body_bytes: int
 
@@ -96,74 +90,58 @@ class GatewayRoutes:
         """Chat Completions, whole or streamed, of any model of any provider."""
         caller = await self.keys.admit(request, "invoke")
         body, extra = read(await read_json(request, self.max_body_bytes), ChatBody)
-        provider, model = self._resolve("chat", body.model)
+        provider, model = self.calls.resolve("chat", body.model)
         same = provider.protocol in SAME_PROTOCOL
         if provider.protocol == "openai":
             extra["api"] = "chat"  # not the Responses API, whose answers are of another form
         asked = request_of(body, extra, model, same_protocol=same)
-        name = {"x-nexus-provider": provider.name}
         many = 1 if same else body.n or 1
         if body.stream:
             if many > 1:
                 raise Problem.field(["n"], f"{provider.name} streams one answer at a time")
             usage = body.stream_options is not None and body.stream_options.include_usage
             writer = ChunkWriter(_completion_id(), int(time.time()), model, include_usage=usage)
-            return await self._streamed(caller, provider, asked, writer, name)
-        async with self._under_way(caller):
+            return await self._streamed(caller, provider, asked, writer)
+        async with self.calls.under_way(caller):
             calls = (provider.chat(asked) for _ in range(many))
-            answers = await _unless_gone(request, asyncio.gather(*calls))
+            answers = await unless_gone(request, asyncio.gather(*calls))
         costs = [answer.cost for answer in answers]
         raw = answers[0].raw
         if same and isinstance(raw, dict) and "choices" in raw:
-            return JsonResponse(raw, headers=name | _costs(costs))
+            return JsonResponse(raw, headers={"x-nexus-provider": provider.name} | costs_of(costs))
         shown = answer_of(answers, _completion_id(), int(time.time()))
-        return JsonResponse(shown, headers=name | _costs(costs))
+        return JsonResponse(shown, headers={"x-nexus-provider": provider.name} | costs_of(costs))
 
     async def _streamed(
-        self,
-        caller: Caller,
-        provider: Provider,
-        asked: ChatRequest,
-        writer: ChunkWriter,
-        headers: Mapping[str, str],
+        self, caller: Caller, provider: Provider, asked: ChatRequest, writer: ChunkWriter
     ) -> Response:
-        """The answer begins with its first chunk: what fails before that has a status of its own."""
-        self.guard.enter(caller)
-        chunks: Any = provider.stream(asked)
-        try:
-            first = await anext(chunks, None)
-        except BaseException:
-            self.guard.leave(caller)
-            raise
+        chunks = await self.calls.begun(caller, provider, asked)
 
         async def lines() -> AsyncIterator[bytes]:
             try:
-                if first is not None and (line := _line(writer.write(first))):
-                    yield line
-                async for chunk in chunks:
-                    if line := _line(writer.write(chunk)):
-                        yield line
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        if line := _line(writer.write(chunk)):
+                            yield line
                 if line := _line(writer.end()):
                     yield line
                 yield b"data: [DONE]\n\n"
             except Exception as error:
                 yield b"data: " + orjson.dumps(error_body(problem_of(error))) + b"\n\n"
-            finally:
-                await chunks.aclose()
-                self.guard.leave(caller)
 
-        return StreamingResponse(lines(), media_type="text/event-stream", headers={**_STREAMING, **headers})
+        headers = {**STREAMING, "x-nexus-provider": provider.name}
+        return StreamingResponse(lines(), media_type="text/event-stream", headers=headers)
 
     @_openai
     async def embeddings(self, request: Request) -> Response:
         """Vectors of texts."""
         caller = await self.keys.admit(request, "invoke")
         body, extra = read(await read_json(request, self.max_body_bytes), EmbeddingBody)
-        provider, model = self._resolve("embeddings", body.model)
+        provider, model = self.calls.resolve("embeddings", body.model)
         texts = [body.input] if isinstance(body.input, str) else body.input
         asked = EmbeddingRequest(model, texts, body.dimensions, extra)
-        async with self._under_way(caller):
-            answer = await _unless_gone(request, provider.embed(asked))
+        async with self.calls.under_way(caller):
+            answer = await unless_gone(request, provider.embed(asked))
         written: Callable[[Sequence[float]], Any] = base64_of if body.encoding_format == "base64" else list
         tokens = answer.usage.prompt_tokens if answer.usage else 0
         shown = {
@@ -175,14 +153,14 @@ class GatewayRoutes:
             "model": answer.model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
-        return JsonResponse(shown, headers=_told(provider, answer.cost))
+        return JsonResponse(shown, headers=told(provider, answer.cost))
 
     @_openai
     async def images(self, request: Request) -> Response:
         """Pictures of a prompt."""
         caller = await self.keys.admit(request, "invoke")
         body, extra = read(await read_json(request, self.max_body_bytes), ImageBody)
-        provider, model = self._resolve("images", body.model)
+        provider, model = self.calls.resolve("images", body.model)
         asked = ImageRequest(
             model=model,
             prompt=body.prompt,
@@ -192,8 +170,8 @@ class GatewayRoutes:
             format=body.output_format,
             extra=extra,
         )
-        async with self._under_way(caller):
-            answer = await _unless_gone(request, provider.generate_images(asked))
+        async with self.calls.under_way(caller):
+            answer = await unless_gone(request, provider.generate_images(asked))
             links = body.response_format == "url"
             data = [await self._picture(request, caller, image, link=links) for image in answer.images]
         shown: dict[str, Any] = {"created": int(time.time()), "data": data}
@@ -203,7 +181,7 @@ class GatewayRoutes:
                 "output_tokens": answer.usage.completion_tokens,
                 "total_tokens": answer.usage.total_tokens,
             }
-        return JsonResponse(shown, headers=_told(provider, answer.cost))
+        return JsonResponse(shown, headers=told(provider, answer.cost))
 
     async def _picture(
         self, request: Request, caller: Caller, image: GeneratedImage, *, link: bool
@@ -222,7 +200,7 @@ class GatewayRoutes:
         """A text, spoken."""
         caller = await self.keys.admit(request, "invoke")
         body, extra = read(await read_json(request, self.max_body_bytes), SpeechBody)
-        provider, model = self._resolve("speech", body.model)
+        provider, model = self.calls.resolve("speech", body.model)
         voice = body.voice.get("id") if isinstance(body.voice, dict) else body.voice
         asked = SpeechRequest(
             model=model,
@@ -232,10 +210,10 @@ class GatewayRoutes:
             speed=body.speed,
             extra=extra,
         )
-        async with self._under_way(caller):
-            answer = await _unless_gone(request, provider.synthesize(asked))
+        async with self.calls.under_way(caller):
+            answer = await unless_gone(request, provider.synthesize(asked))
         kind = _SOUND.get(answer.format, "application/octet-stream")
-        return Response(answer.data, media_type=kind, headers=_told(provider, answer.cost))
+        return Response(answer.data, media_type=kind, headers=told(provider, answer.cost))
 
     @_openai
     async def transcriptions(self, request: Request) -> Response:
@@ -248,34 +226,34 @@ class GatewayRoutes:
             if (file.size or 0) > _LARGEST_RECORDING:
                 raise too_large("recording", _LARGEST_RECORDING)
             sound, filename = await file.read(), file.filename or "audio.wav"
-            told = {name: str(value) for name, value in form.items() if not isinstance(value, UploadFile)}
-        shape = told.get("response_format", "json")
+            said = {name: str(value) for name, value in form.items() if not isinstance(value, UploadFile)}
+        shape = said.get("response_format", "json")
         if shape not in ("json", "text", "verbose_json", "srt", "vtt"):
             raise Problem.field(["response_format"], "is json, text, verbose_json, srt or vtt")
-        if not told.get("model"):
+        if not said.get("model"):
             raise Problem.field(["model"], "required", "missing")
-        provider, model = self._resolve("transcription", told["model"])
+        provider, model = self.calls.resolve("transcription", said["model"])
         asked = TranscriptionRequest(
             model=model,
             audio=sound,
             filename=filename,
-            language=told.get("language"),
-            prompt=told.get("prompt"),
+            language=said.get("language"),
+            prompt=said.get("prompt"),
             timestamps=shape in ("verbose_json", "srt", "vtt"),
         )
-        async with self._under_way(caller):
-            answer = await _unless_gone(request, provider.transcribe(asked))
-        return _transcript(answer, shape, _told(provider, answer.cost))
+        async with self.calls.under_way(caller):
+            answer = await unless_gone(request, provider.transcribe(asked))
+        return _transcript(answer, shape, told(provider, answer.cost))
 
     @_openai
     async def moderations(self, request: Request) -> Response:
         """What of some texts should not be there."""
         caller = await self.keys.admit(request, "invoke")
         body, extra = read(await read_json(request, self.max_body_bytes), ModerationBody)
-        provider, model = self._resolve("moderation", body.model)
+        provider, model = self.calls.resolve("moderation", body.model)
         texts = [body.input] if isinstance(body.input, str) else body.input
-        async with self._under_way(caller):
-            answer = await _unless_gone(request, provider.moderate(ModerationRequest(model, texts, extra)))
+        async with self.calls.under_way(caller):
+            answer = await unless_gone(request, provider.moderate(ModerationRequest(model, texts, extra)))
         results = [
             {
                 "flagged": result.flagged,
@@ -285,7 +263,7 @@ class GatewayRoutes:
             for result in answer.results
         ]
         shown = {"id": new_id("modr"), "model": answer.model, "results": results}
-        return JsonResponse(shown, headers=_told(provider, answer.cost))
+        return JsonResponse(shown, headers=told(provider, answer.cost))
 
     @_openai
     async def models(self, request: Request) -> Response:
@@ -308,44 +286,9 @@ class GatewayRoutes:
     def _offered(self, caller: Caller) -> list[tuple[str, str]]:
         return [
             (offer.provider, offer.model)
-            for offer in self.catalogue.offers()
+            for offer in self.calls.catalogue.offers()
             if caller.key is None or caller.key.may_use(offer.provider, offer.model)
         ]
-
-    def _resolve(self, capability: Capability, model: str | None) -> tuple[Provider, str]:
-        provider, name = self.catalogue.resolve(capability, None, model)
-        found = self.catalogue.get(provider)
-        assert found is not None  # noqa: S101 - it was just resolved
-        return found, name
-
-    @asynccontextmanager
-    async def _under_way(self, caller: Caller) -> AsyncIterator[None]:
-        """While a call counts as one of the caller's tasks that run."""
-        self.guard.enter(caller)
-        try:
-            yield
-        finally:
-            self.guard.leave(caller)
-
-
-async def _unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of some work, which is cut off when its caller hangs up."""
-    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGone
-    finally:
-        watching.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _completion_id() -> str:
@@ -354,18 +297,6 @@ def _completion_id() -> str:
 
 def _line(shown: Mapping[str, Any] | None) -> bytes:
     return b"data: " + orjson.dumps(shown) + b"\n\n" if shown is not None else b""
-
-
-def _told(provider: Provider, cost: Cost | None) -> dict[str, str]:
-    return {"x-nexus-provider": provider.name} | _costs([cost])
-
-
-def _costs(costs: Sequence[Cost | None]) -> dict[str, str]:
-    """What the answer cost, where every part of it has a price."""
-    known = [cost for cost in costs if cost is not None]
-    if not known or len(known) < len(costs):
-        return {}
-    return {"x-nexus-cost": f"{sum(cost.amount for cost in known):.10g} {known[0].currency}"}
 
 
 def _size(size: str | None) -> tuple[int, int] | None:

@@ -1,0 +1,131 @@
+"""The routes under `/v1` that Anthropic's clients call."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from nexusai.error import CODES
+from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
+from nexusai.providers.types import ChatRequest, Provider
+from nexusai.server.gateway.bodies import read
+from nexusai.server.gateway.calls import STREAMING, Calls, told, unless_gone
+from nexusai.server.gateway.errors import headers_of, problem_of
+from nexusai.server.gateway.messages import (
+    CountBody,
+    EventWriter,
+    MessagesBody,
+    answer_of,
+    prompt_of,
+    request_of,
+)
+from nexusai.server.http import ClientGone, JsonResponse, Problem, read_json
+from nexusai.server.http import request_id as current_request
+from nexusai.server.ids import new_id
+from nexusai.server.keys.caller import Caller
+from nexusai.server.keys.service import KeyService
+
+__all__ = ["AnthropicRoutes"]
+
+View = Callable[..., Coroutine[Any, Any, Response]]
+
+_TYPES: Final[Mapping[int, str]] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+
+
+def _error(problem: Problem) -> dict[str, Any]:
+    kind = _TYPES.get(CODES[problem.code].status, "api_error")
+    return {
+        "type": "error",
+        "error": {"type": kind, "message": problem.detail},
+        "request_id": current_request.get(),
+    }
+
+
+def _anthropic(view: View) -> View:
+    """A route whose errors, and whose name for the request id, are Anthropic's."""
+
+    @wraps(view)
+    async def answered(*args: Any, **kwargs: Any) -> Response:
+        try:
+            answer = await view(*args, **kwargs)
+        except ClientGone:
+            raise
+        except Exception as error:
+            problem = problem_of(error)
+            content, status = orjson.dumps(_error(problem)), CODES[problem.code].status
+            answer = Response(content, status, headers_of(problem), media_type="application/json")
+        answer.raw_headers.append((b"request-id", current_request.get().encode()))
+        return answer
+
+    return answered
+
+
+@dataclass(frozen=True, slots=True)
+class AnthropicRoutes:
+    calls: Calls
+    keys: KeyService
+    max_body_bytes: int
+
+    @_anthropic
+    async def messages(self, request: Request) -> Response:
+        """A message, whole or streamed, of any model of any provider."""
+        caller = await self.keys.admit(request, "invoke")
+        body, extra = read(await read_json(request, self.max_body_bytes), MessagesBody)
+        provider, model = self.calls.resolve("chat", body.model)
+        same = provider.protocol == "anthropic"
+        if same and (betas := request.headers.get("anthropic-beta")):
+            extra["betas"] = [name.strip() for name in betas.split(",")]
+        asked = request_of(body, extra, model, same_protocol=same)
+        if body.stream:
+            return await self._streamed(caller, provider, asked)
+        async with self.calls.under_way(caller):
+            answer = await unless_gone(request, provider.chat(asked))
+        return JsonResponse(answer_of(answer, new_id("msg")), headers=told(provider, answer.cost))
+
+    async def _streamed(self, caller: Caller, provider: Provider, asked: ChatRequest) -> Response:
+        chunks = await self.calls.begun(caller, provider, asked)
+        writer = EventWriter(new_id("msg"), asked.model)
+
+        async def events() -> AsyncIterator[bytes]:
+            try:
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        for event in writer.write(chunk):
+                            yield _wire(event)
+                for event in writer.end():
+                    yield _wire(event)
+            except Exception as error:
+                yield _wire(_error(problem_of(error)))
+
+        headers = {**STREAMING, "x-nexus-provider": provider.name}
+        return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+
+    @_anthropic
+    async def count_tokens(self, request: Request) -> Response:
+        """About how many tokens a prompt has; nothing is sent to the provider."""
+        await self.keys.admit(request, "invoke")
+        body, _ = read(await read_json(request, self.max_body_bytes), CountBody)
+        self.calls.resolve("chat", body.model)
+        tokens = estimate_message_tokens(prompt_of(body))
+        tokens += sum(estimate_tokens(orjson.dumps(tool).decode()) for tool in body.tools or ())
+        return JsonResponse({"input_tokens": tokens})
+
+
+def _wire(event: Mapping[str, Any]) -> bytes:
+    return b"event: " + str(event["type"]).encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"
