@@ -109,7 +109,8 @@ class Platform:
         self._ledger = MemoryLedger()
         self.guard: Guard = Guard(self._ledger, Lanes())
         guard = self.guard
-        self._calls = UsageStore(self._database)
+        self._store = SqliteTaskStore(self._data.database)
+        self._calls = UsageStore(self._database, self._store.commits)
         self._recorder = Recorder(self._calls.add, rates)
         self.usage: UsageService = UsageService(self._calls, self._recorder)
         meter = Meter(guard, default_prices(), rates)
@@ -136,7 +137,6 @@ class Platform:
             kind.task_type: kind
             for kind in (*KINDS.values(), DOCUMENT_PROCESSING, *pipeline.kinds, turns.kind)
         }
-        self._store = SqliteTaskStore(self._data.database)
         self._events = MemoryEvents()
         runner = Runner(
             worker=new_id("worker"),

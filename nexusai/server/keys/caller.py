@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from typing import NamedTuple
 
 from nexusai.server.http import Problem
 from nexusai.server.keys.models import Key, Limits, Project
@@ -13,27 +12,30 @@ from nexusai.server.tasks.models import lanes_of
 __all__ = ["Caller", "CallerOf", "current_caller", "current_task"]
 
 
-class Caller(NamedTuple):
-    """`key` is None for what the platform does for a project by itself."""
+class Caller:
+    """`key` is None for what the platform does for a project by itself. One for each key is kept: what is
+    asked at every request is known beforehand.
+    """
 
-    project: Project
-    key: Key | None = None
+    __slots__ = ("counts_requests", "has_budget", "is_metered", "key", "lanes", "limits", "project")
 
-    @property
-    def limits(self) -> Iterator[tuple[str, Limits]]:
+    def __init__(self, project: Project, key: Key | None = None) -> None:
+        self.project = project
+        self.key = key
+        of_key = [(key.id, key.limits)] if key is not None else []
+        self.limits: Sequence[tuple[str, Limits]] = (*of_key, (project.id, project.limits))
         """The ids to count under, and what each may use."""
-        if self.key is not None:
-            yield self.key.id, self.key.limits
-        yield self.project.id, self.project.limits
+        rates = [limits.rate_limits for _, limits in self.limits]
+        self.counts_requests: bool = any(rate.requests_per_minute is not None for rate in rates)
+        self.has_budget: bool = any(limits.budget.limits for _, limits in self.limits)
+        self.is_metered: bool = self.has_budget or any(rate.tokens_per_minute is not None for rate in rates)
+        """Whether tokens or money of its calls are limited."""
+        self.lanes: tuple[str, ...] = lanes_of(project.id, key.id if key is not None else None)
+        """The ids that count what runs at the same time."""
 
     def named(self, subject: str) -> str:
         """What an id is that is counted under."""
         return "key" if self.key is not None and subject == self.key.id else "project"
-
-    @property
-    def lanes(self) -> tuple[str, ...]:
-        """The ids that count what runs at the same time."""
-        return lanes_of(self.project.id, self.key.id if self.key is not None else None)
 
     def require_model(self, provider: str, model: str) -> None:
         """Raises a 403 `Problem` for a model that the key may not use."""

@@ -51,13 +51,13 @@ class Guard:
 
     async def request(self, caller: Caller, counted: bool) -> Sequence[Header]:
         """The `X-RateLimit-*` headers of the answer, after counting the request. Raises a 429 `Problem`."""
+        if not caller.counts_requests:
+            return ()
         wants = [
             Want(subject, "requests", most, 1)
             for subject, limits in caller.limits
             if (most := limits.rate_limits.requests_per_minute) is not None
         ]
-        if not wants:
-            return ()
         now = now_ms()
         refusal = await self.ledger.take(wants, now) if counted else None
         if refusal is not None:
@@ -74,9 +74,9 @@ class Guard:
 
         None when nothing of the caller's is limited. Raises a 429 `Problem`.
         """
-        wants = [*_wanted(caller, tokens, dollars)]
-        if not wants:
+        if not caller.is_metered:
             return None
+        wants = _wanted(caller, tokens, dollars)
         while True:
             now = now_ms()
             refusal = await self.ledger.take(wants, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
@@ -102,7 +101,7 @@ class Lanes:
     """How many tasks and calls of each key and project run now. A lane is the id of either."""
 
     def __init__(self) -> None:
-        self._running: Counter[str] = Counter()
+        self._running: dict[str, int] = {}
         self._most: dict[str, int] = {}
         self.on_room: Callable[[Sequence[str]], object] = _nobody
         """Called with the lanes in which more may run than before."""
@@ -118,17 +117,21 @@ class Lanes:
     def room(self, lane: str) -> int:
         """How many more may run."""
         most = self._most.get(lane)
-        return BOUNDLESS if most is None else most - self._running[lane]
+        return BOUNDLESS if most is None else most - self._running.get(lane, 0)
 
     def enter(self, lanes: Sequence[str]) -> None:
+        running = self._running
         for lane in lanes:
-            self._running[lane] += 1
+            running[lane] = running.get(lane, 0) + 1
 
     def leave(self, lanes: Sequence[str]) -> None:
+        running = self._running
         for lane in lanes:
-            self._running[lane] -= 1
-            if self._running[lane] <= 0:
-                del self._running[lane]
+            left = running[lane] - 1
+            if left:
+                running[lane] = left
+            else:
+                del running[lane]
         self.on_room(lanes)
 
 

@@ -60,7 +60,7 @@ class KeyService:
         self._secret = secret
         self._anonymous = anonymous
         self._keys: dict[bytes, Key] = {}
-        self._by_id: dict[str, Key] = {}
+        self._callers: dict[str, Caller] = {}
         self._projects: dict[str, Project] = {}
         self._used: dict[str, int] = {}
 
@@ -120,7 +120,7 @@ class KeyService:
         presented = presented_key(request)
         if presented is None:
             if self._anonymous and _from_here(request):
-                return Caller(await self._project(DEFAULT_PROJECT))
+                return await self.caller(DEFAULT_PROJECT, None)
             raise Problem("UNAUTHORIZED", "No key: send the header `Authorization: Bearer nxs_…`.")
         digest = self._digest(presented)
         key = self._keys.get(digest) or await self._find(digest)
@@ -134,14 +134,16 @@ class KeyService:
         if digest != key.digest and (key.previous_until or 0) <= now:
             raise Problem("UNAUTHORIZED", "This key was rotated: use the new one.")
         self._used[key.id] = now
-        return Caller(await self._project(key.project), key)
+        return await self.caller(key.project, key.id)
 
     async def caller(self, project: str, key_id: str | None) -> Caller:
         """Who a stored task is done for."""
-        key = None
-        if key_id is not None:
-            key = self._by_id.get(key_id) or self._keep(await self._store.find(key_id))
-        return Caller(await self._project(project), key)
+        name = key_id or project
+        known = self._callers.get(name)
+        if known is None:
+            key = await self._store.find(key_id) if key_id is not None else None
+            known = self._callers[name] = Caller(await self._project(project), key)
+        return known
 
     async def is_known(self, key: str) -> bool:
         return await self._find(self._digest(key)) is not None
@@ -313,14 +315,14 @@ class KeyService:
 
     def _keep(self, key: Key | None) -> Key | None:
         if key is not None:
-            self._by_id[key.id] = self._keys[key.digest] = key
+            self._keys[key.digest] = key
             if key.previous_digest is not None:
                 self._keys[key.previous_digest] = key
             self._guard.lanes.limit(key.id, key.limits.rate_limits.concurrent_tasks)
         return key
 
     def _forget(self, key: Key) -> None:
-        self._by_id.pop(key.id, None)
+        self._callers.pop(key.id, None)
         for digest in (key.digest, key.previous_digest):
             self._keys.pop(digest or b"", None)
 
@@ -333,6 +335,7 @@ class KeyService:
 
     def _learn(self, project: Project) -> Project:
         self._projects[project.id] = project
+        self._callers.clear()
         self._guard.lanes.limit(project.id, project.limits.rate_limits.concurrent_tasks)
         return project
 

@@ -75,7 +75,7 @@ class Scheduler:
 
     def leave(self, lanes: Sequence[str]) -> None:
         """There is room in these lanes: as many as it lets in of those that waited for it have their turn."""
-        for lane in lanes:
+        for lane in lanes if self._aside else ():
             aside = self._aside.pop(lane, None)
             room = self._room(lane) if aside else 0
             while aside and room > 0:

@@ -206,19 +206,19 @@ class SqliteTaskStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._commits = GroupCommit(path)
+        self.commits: GroupCommit = GroupCommit(path)
         self._path = path
 
     def start(self) -> None:
         self._reader = connect(self._path)
-        self._commits.start()
+        self.commits.start()
 
     async def stop(self) -> None:
-        await self._commits.stop()
+        await self.commits.stop()
         self._reader.close()
 
     async def accept(self, task: TaskRow) -> bool:
-        return await self._commits.submit(ACCEPT, task)
+        return await self.commits.submit(ACCEPT, task)
 
     async def find(self, project: str, task_id: str) -> TaskRow | None:
         return self._row("id = ? AND project = ?", (task_id, project))
@@ -262,7 +262,7 @@ class SqliteTaskStore:
             return connection.execute(sql, parameters).fetchall()
 
     async def claim(self, claim: Claim) -> TaskRow | None:
-        return await self._commits.submit(CLAIM, claim)
+        return await self.commits.submit(CLAIM, claim)
 
     async def renew(self, worker: str, task_ids: Sequence[str], lease_until: int) -> None:
         await self._note(
@@ -282,7 +282,7 @@ class SqliteTaskStore:
         )
 
     async def finish(self, ending: Ending) -> bool:
-        return await self._commits.submit(FINISH, ending)
+        return await self.commits.submit(FINISH, ending)
 
     async def release(self, task_id: str, attempt: int) -> bool:
         rows = await self._change(
@@ -343,7 +343,7 @@ class SqliteTaskStore:
         return [(row[0], row[1], row[2], lanes_of(row[3], row[4])) for row in rows]
 
     async def _change(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return await self._commits.submit(CHANGE, _Statement(sql, parameters))
+        return await self.commits.submit(CHANGE, _Statement(sql, parameters))
 
     async def _note(self, sql: str, *parameters: Any) -> None:
-        await self._commits.submit(NOTE, _Statement(sql, parameters))
+        await self.commits.submit(NOTE, _Statement(sql, parameters))

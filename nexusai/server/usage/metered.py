@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from nexusai.providers.pricing import Prices
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
@@ -36,6 +35,9 @@ from nexusai.server.usage.recorder import current_reservation
 
 __all__ = ["Meter", "MeteredProvider"]
 
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
 ANSWER: Final = 1000
 """Tokens that are taken for an answer whose request names no `max_tokens`."""
 
@@ -58,11 +60,10 @@ class Meter:
         if caller is None:
             return None
         caller.require_model(provider, request.model)
-        budgets = any(limits.budget.limits for _, limits in caller.limits)
-        if not budgets and not any(limits.rate_limits.tokens_per_minute for _, limits in caller.limits):
+        if not caller.is_metered:
             return None
         tokens = _estimated(request)
-        dollars = self._dollars(provider, request, tokens) if budgets and not free else 0.0
+        dollars = self._dollars(provider, request, tokens) if caller.has_budget and not free else 0.0
         patience = 0.0 if current_task.get() is None else math.inf
         return await self._guard.reserve(caller, tokens.total_tokens, dollars, patience)
 
@@ -111,52 +112,51 @@ class MeteredProvider:
         return self._provider.circuits()
 
     async def chat(self, request: ChatRequest) -> ChatResponse:
-        async with self._taken(request):
-            return await self._provider.chat(request)
+        return await self._metered(self._provider.chat, request)
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamChunk, None]:
         """The answer in pieces. Closing the iterator closes the connection at once."""
-        async with self._taken(request):
-            chunks: Any = self._provider.stream(request)
-            try:
-                async for chunk in chunks:
-                    yield chunk
-            finally:
-                await chunks.aclose()
+        reservation = await self._reserve(request)
+        chunks: Any = self._provider.stream(request)
+        try:
+            async for chunk in chunks:
+                yield chunk
+        finally:
+            await chunks.aclose()
+            if reservation is not None:
+                reservation.settle()
 
     async def generate_images(self, request: ImageRequest) -> ImageResponse:
-        async with self._taken(request):
-            return await self._provider.generate_images(request)
+        return await self._metered(self._provider.generate_images, request)
 
     async def synthesize(self, request: SpeechRequest) -> SpeechResponse:
-        async with self._taken(request):
-            return await self._provider.synthesize(request)
+        return await self._metered(self._provider.synthesize, request)
 
     async def transcribe(self, request: TranscriptionRequest) -> TranscriptionResponse:
-        async with self._taken(request):
-            return await self._provider.transcribe(request)
+        return await self._metered(self._provider.transcribe, request)
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
-        async with self._taken(request):
-            return await self._provider.embed(request)
+        return await self._metered(self._provider.embed, request)
 
     async def moderate(self, request: ModerationRequest) -> ModerationResponse:
-        async with self._taken(request):
-            return await self._provider.moderate(request)
+        return await self._metered(self._provider.moderate, request)
 
     async def aclose(self) -> None:
         await self._provider.aclose()
 
-    @asynccontextmanager
-    async def _taken(self, request: Any) -> AsyncIterator[None]:
+    async def _metered(self, call: Callable[[Request], Awaitable[Answer]], request: Request) -> Answer:
         """The record of the call settles what was taken; a call that was never made gives it back here."""
-        reservation = await self._meter.reserve(self.name, request, free=self._free)
-        current_reservation.set(reservation)
+        reservation = await self._reserve(request)
         try:
-            yield
+            return await call(request)
         finally:
             if reservation is not None:
                 reservation.settle()
+
+    async def _reserve(self, request: Any) -> Reservation | None:
+        reservation = await self._meter.reserve(self.name, request, free=self._free)
+        current_reservation.set(reservation)
+        return reservation
 
 
 def _estimated(request: Any) -> Usage:

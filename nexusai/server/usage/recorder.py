@@ -24,7 +24,7 @@ current_reservation: ContextVar[Reservation | None] = ContextVar("current_reserv
 """What was taken from the limits for the call that is about to be made."""
 
 EVERY: Final = 0.25
-"""Seconds between two looks for rows to write."""
+"""Seconds for which rows are gathered before they are written."""
 AT_ONCE: Final = 2000
 LONGEST_PAUSE: Final = 5.0
 
@@ -42,6 +42,7 @@ class Recorder:
         self._most = most
         self._loop: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        self._news = asyncio.Event()
 
     async def start(self) -> None:
         self._loop = asyncio.create_task(self._run())
@@ -100,6 +101,7 @@ class Recorder:
 
     def add(self, row: CallRow) -> None:
         self._rows.append(row)
+        self._news.set()
         if len(self._rows) > self._most:
             self._rows.popleft()
             self.dropped += 1
@@ -118,10 +120,13 @@ class Recorder:
     async def _run(self) -> None:
         pause = EVERY
         while True:
+            await self._news.wait()
             await asyncio.sleep(pause)
+            self._news.clear()
             try:
                 await self.flush()
                 pause = EVERY
             except Exception as error:
+                self._news.set()
                 pause = min(2 * pause, LONGEST_PAUSE)
                 logger.warning("usage cannot be written yet (%d rows wait): %s", len(self._rows), error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, case, func, insert, literal, select
+from sqlalchemy import and_, case, func, literal, select
 
 from nexusai.server.db.engine import Database
+from nexusai.server.db.group_commit import GroupCommit, Write
 from nexusai.server.db.schema import calls
 from nexusai.server.usage.models import CallRow, Span, Sum
 
@@ -25,13 +27,27 @@ _GROUPS: Final = {
 }
 
 
+def _record(connection: sqlite3.Connection, batches: Sequence[Sequence[CallRow]]) -> list[None]:
+    for rows in batches:
+        connection.executemany(_INSERT, rows)
+    return [None] * len(batches)
+
+
+_INSERT: Final = (
+    f"INSERT INTO calls ({', '.join(CallRow._fields)}) VALUES ({', '.join('?' * len(CallRow._fields))})"
+)
+RECORD: Final[Write[Sequence[CallRow], None]] = Write(_record, durable=False)
+
+
 class UsageStore:
-    def __init__(self, database: Database) -> None:
+    """Writes with the tasks' own writer: a second one would keep it waiting."""
+
+    def __init__(self, database: Database, commits: GroupCommit) -> None:
         self._database = database
+        self._commits = commits
 
     async def add(self, rows: Sequence[CallRow]) -> None:
-        values = [row._asdict() for row in rows]
-        await self._database.run(lambda connection: connection.execute(insert(calls), values))
+        await self._commits.submit(RECORD, rows)
 
     async def sums(self, span: Span, group: str | None, after: int, limit: int) -> list[Sum]:
         """One for each group, in the order of the groups, after the first `after` of them."""

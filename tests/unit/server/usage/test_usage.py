@@ -20,6 +20,7 @@ from nexusai.providers.types import ChatRequest, EmbeddingRequest
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
 from nexusai.server.db.engine import Database, migrate
+from nexusai.server.db.group_commit import GroupCommit
 from nexusai.server.http import Problem
 from nexusai.server.keys.caller import Caller, current_caller, current_task
 from nexusai.server.keys.guard import Guard
@@ -47,7 +48,9 @@ class Metered:
         migrate(path)
         self.path = path
         self.database = Database(path)
-        store, rates = UsageStore(self.database), Rates({"CNY": 0.5})
+        self.commits = GroupCommit(path)
+        self.commits.start()
+        store, rates = UsageStore(self.database, self.commits), Rates({"CNY": 0.5})
         self.guard = Guard(MemoryLedger(), Lanes())
         self.recorder = Recorder(store.add, rates)
         self.usage = UsageService(store, self.recorder)
@@ -73,6 +76,7 @@ async def metered(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Metered]:
     metered = Metered(tmp_path / "nexus.db", upstream)
     yield metered
     await metered.catalogue.aclose()
+    await metered.commits.stop()
     metered.database.close()
 
 
