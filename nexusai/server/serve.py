@@ -158,7 +158,7 @@ def _outlive_signals() -> None:
 
 
 def _look_for_garbage_seldom() -> None:
-    """What is loaded by now stays; of the rest, little is in cycles, and looking for it took a tenth of a load."""
+    """What is loaded by now stays; little of the rest is in cycles, and the search was a tenth of the work."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
