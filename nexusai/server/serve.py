@@ -158,7 +158,7 @@ def _outlive_signals() -> None:
 
 
 def _look_for_garbage_seldom() -> None:
-    """What is loaded by now stays; little of the rest is in cycles, and the search was a tenth of the work."""
+    """What is loaded stays; little of the rest is in cycles, and to search it is a tenth of the work."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
