@@ -125,7 +125,7 @@ def conversation(messages: Sequence[Message]) -> tuple[str | None, list[Turn]]:
         elif role == "user":
             turns.append(Turn("user", parts, name=message.get("name")))
         elif role == "assistant":
-            calls = [_call(call) for call in message.get("tool_calls") or ()]
+            calls = [_call(call) for call in _listed(message.get("tool_calls"))]
             names.update({call.id: call.name for call in calls})
             turns.append(
                 Turn(
@@ -145,6 +145,12 @@ def conversation(messages: Sequence[Message]) -> tuple[str | None, list[Turn]]:
                 f"a message has role {str(role)[:40]!r}: it is system, developer, user, assistant or tool"
             )
     return "\n\n".join(system) or None, turns
+
+
+def _listed(calls: Any) -> Sequence[Any]:
+    if calls is not None and (not isinstance(calls, Sequence) or isinstance(calls, str)):
+        raise ValidationError(f"tool_calls is a list, not {type(calls).__name__}")
+    return calls or ()
 
 
 def parts_of(content: Any) -> tuple[Part, ...]:
@@ -233,8 +239,10 @@ def _of_uri(uri: str) -> tuple[str, bytes]:
     )
 
 
-def _call(call: Mapping[str, Any]) -> ToolCall:
-    function = call.get("function") or {}
+def _call(call: Any) -> ToolCall:
+    function = (call.get("function") or {}) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping):
+        raise ValidationError('a tool call cannot be read: it is {"id", "type", "function": {"name", …}}')
     arguments = function.get("arguments") or ""
     if not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False)

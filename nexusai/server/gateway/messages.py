@@ -81,34 +81,29 @@ def request_of(
 def prompt_of(body: CountBody) -> list[dict[str, Any]]:
     """The messages as in OpenAI's API, the system prompt first."""
     messages: list[dict[str, Any]] = []
-    if body.system:
-        parts = body.system if isinstance(body.system, str) else [dict(part) for part in body.system]
+    if isinstance(body.system, str) and body.system:
+        messages.append({"role": "system", "content": body.system})
+    elif body.system:
+        parts = [_part(block, ["system", place]) for place, block in enumerate(body.system)]
         messages.append({"role": "system", "content": parts})
     for place, message in enumerate(body.messages):
         if isinstance(message.content, str):
             messages.append({"role": message.role, "content": message.content})
         elif message.role == "assistant":
-            messages.append(_assistant(message.content))
+            messages.append(_assistant(message.content, ["messages", place, "content"]))
         else:
             messages += _user(message.content, ["messages", place, "content"])
     return messages
 
 
-def _assistant(blocks: Sequence[Block]) -> dict[str, Any]:
+def _assistant(blocks: Sequence[Block], loc: Sequence[str | int]) -> dict[str, Any]:
     """An assistant's turn; its blocks go along as they are, for a provider that wants them back in order."""
-    calls = [
-        {
-            "id": block.get("id"),
-            "type": "function",
-            "function": {
-                "name": block.get("name"),
-                "arguments": orjson.dumps(block.get("input") or {}).decode(),
-            },
-        }
-        for block in blocks
-        if block.get("type") == "tool_use"
-    ]
-    text = "".join(str(block.get("text") or "") for block in blocks if block.get("type") == "text")
+    text, calls = "", []
+    for place, block in enumerate(blocks):
+        if block.get("type") == "text":
+            text += _text_of(block, "text", [*loc, place])
+        elif block.get("type") == "tool_use":
+            calls.append(_call(block, [*loc, place]))
     message: dict[str, Any] = {"role": "assistant", "content": text or None}
     if calls:
         message["tool_calls"] = calls
@@ -117,54 +112,76 @@ def _assistant(blocks: Sequence[Block]) -> dict[str, Any]:
     return message
 
 
+def _call(block: Block, loc: Sequence[str | int]) -> Block:
+    name, asked = _text_of(block, "name", loc), block.get("input") or {}
+    if not isinstance(asked, dict):
+        raise Problem.field([*loc, "input"], "is an object")
+    function = {"name": name, "arguments": orjson.dumps(asked).decode()}
+    return {"id": _text_of(block, "id", loc), "type": "function", "function": function}
+
+
+def _text_of(block: Mapping[str, Any], name: str, loc: Sequence[str | int]) -> str:
+    """Raises a 400 `Problem` where it is no text."""
+    text = block.get(name)
+    if not isinstance(text, str):
+        raise Problem.field([*loc, name], "is a text")
+    return text
+
+
 def _user(blocks: Sequence[Block], loc: Sequence[str | int]) -> Iterator[dict[str, Any]]:
     """The results of tools each as a message of its own, then the rest."""
     rest: list[Block] = []
     for place, block in enumerate(blocks):
         if block.get("type") == "tool_result":
             content = block.get("content") or ""
-            if not isinstance(content, str):
+            if isinstance(content, list):
                 content = [_part(part, [*loc, place]) for part in content]
-            if block.get("is_error") and isinstance(content, str):
+            elif not isinstance(content, str):
+                raise Problem.field([*loc, place, "content"], "is a text or a list of blocks")
+            elif block.get("is_error"):
                 content = f"Error: {content}"
-            yield {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": content}
+            name = _text_of(block, "tool_use_id", [*loc, place])
+            yield {"role": "tool", "tool_call_id": name, "content": content}
         else:
             rest.append(_part(block, [*loc, place]))
     if rest:
         yield {"role": "user", "content": rest}
 
 
-def _part(block: Block, loc: Sequence[str | int]) -> Block:
+def _part(block: Any, loc: Sequence[str | int]) -> Block:
     """Raises a 400 `Problem` for a block that cannot be told to other providers."""
-    kind, source = block.get("type"), block.get("source") or {}
+    if not isinstance(block, dict):
+        raise Problem.field(loc, "is a block: an object with a `type`")
+    kind, source = block.get("type"), block.get("source")
+    origin = source.get("type") if isinstance(source, dict) else None
     kept = {"cache_control": block["cache_control"]} if block.get("cache_control") else {}
     if kind == "text":
-        return {"type": "text", "text": block.get("text") or "", **kept}
-    if kind == "image" and source.get("type") in ("base64", "url"):
-        return {"type": "image_url", "image_url": {"url": _link(source)}, **kept}
-    if kind == "document" and source.get("type") in ("base64", "text", "url"):
-        name = {"filename": block["title"]} if block.get("title") else {}
-        if source["type"] == "url":
-            return {"type": "file", "file": {"file_url": source.get("url"), **name}, **kept}
-        return {"type": "file", "file": {"file_data": _link(source), **name}, **kept}
+        return {"type": "text", "text": _text_of(block, "text", loc), **kept}
+    if kind == "image" and origin in ("base64", "url"):
+        return {"type": "image_url", "image_url": {"url": _link(block["source"], loc)}, **kept}
+    if kind == "document" and origin in ("base64", "text", "url"):
+        name = {"filename": str(block["title"])} if block.get("title") else {}
+        field = "file_url" if origin == "url" else "file_data"
+        return {"type": "file", "file": {field: _link(block["source"], loc), **name}, **kept}
     raise Problem.field(loc, f"a block of type {str(kind)[:40]!r} cannot be taken here")
 
 
-def _link(source: Mapping[str, Any]) -> str:
+def _link(source: Mapping[str, Any], loc: Sequence[str | int]) -> str:
     if source["type"] == "url":
-        return str(source.get("url"))
+        return _text_of(source, "url", [*loc, "source"])
+    data = _text_of(source, "data", [*loc, "source"])
     if source["type"] == "text":
-        encoded = base64.b64encode(str(source.get("data") or "").encode()).decode()
-        return f"data:text/plain;base64,{encoded}"
-    return f"data:{source.get('media_type')};base64,{source.get('data')}"
+        return f"data:text/plain;base64,{base64.b64encode(data.encode()).decode()}"
+    return f"data:{_text_of(source, 'media_type', [*loc, 'source'])};base64,{data}"
 
 
 def _function(tool: Block, place: int) -> Block:
     if tool.get("type", "custom") != "custom" or not tool.get("name"):
-        raise Problem.field(
-            ["tools", place], "only tools of your own, with `name` and `input_schema`, are taken"
-        )
-    function = {"name": tool["name"], "parameters": tool.get("input_schema") or {"type": "object"}}
+        raise Problem.field(["tools", place], "only tools of your own are taken, with `name`, `input_schema`")
+    schema = tool.get("input_schema") or {"type": "object"}
+    if not isinstance(schema, dict):
+        raise Problem.field(["tools", place, "input_schema"], "is an object")
+    function = {"name": _text_of(tool, "name", ["tools", place]), "parameters": schema}
     if tool.get("description"):
         function["description"] = tool["description"]
     return {"type": "function", "function": function}
@@ -174,7 +191,7 @@ def _choice(choice: Block | None) -> str | Block | None:
     if choice is None:
         return None
     if choice.get("type") == "tool":
-        return {"type": "function", "function": {"name": choice.get("name")}}
+        return {"type": "function", "function": {"name": _text_of(choice, "name", ["tool_choice"])}}
     return _CHOICES.get(str(choice.get("type")), "auto")
 
 
