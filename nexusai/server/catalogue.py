@@ -68,6 +68,8 @@ class Catalogue:
             raise Problem.field(
                 ["model"], f"{chosen.name} has no default model for {capability}: name one", "missing"
             )
+        if ".." in name.split("/"):
+            raise Problem.field(["model"], f"{name[:100]!r} is no name of a model")
         return chosen.name, name.removeprefix(f"{chosen.name}/")
 
     def providers(self) -> list[Provider]:

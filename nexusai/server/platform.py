@@ -107,11 +107,11 @@ class Platform:
         self._database = Database(self._data.database)
         rates = Rates(settings.usd_rates)
         self._ledger = MemoryLedger()
+        self._store = SqliteTaskStore(self._data.database)
         self.guard: Guard = Guard(self._ledger, Lanes())
         guard = self.guard
-        self._store = SqliteTaskStore(self._data.database)
         self._calls = UsageStore(self._database, self._store.commits)
-        self._recorder = Recorder(self._calls.add, rates)
+        self._recorder = Recorder(self._calls.add, rates, guard)
         self.usage: UsageService = UsageService(self._calls, self._recorder)
         meter = Meter(guard, default_prices(), rates)
         self.catalogue: Catalogue = open_catalogue(environment(), meter, self._recorder)

@@ -474,6 +474,38 @@ def test_a_client_that_hangs_up_closes_the_providers_connection(
         time.sleep(0.05)
 
 
+def test_a_client_that_leaves_before_the_first_token_of_a_stream_is_noticed(
+    platform: Platform, upstream: Upstream
+) -> None:
+    """And gives its place among the running tasks back: the next call of the key has it."""
+    with platform.client() as admin:
+        key = admin.keys.create("one at a time", rate_limits={"concurrent_tasks": 1})
+    headers = {"Authorization": f"Bearer {key.api_key}"}
+    upstream.forget()
+    with httpx.Client(base_url=f"{platform.url}/v1", headers=headers, timeout=20) as http:
+        asked = {"model": "openai_compatible/echo", "messages": said("a [[hang]]"), "stream": True}
+        with pytest.raises(httpx.ReadTimeout):
+            http.post("/chat/completions", json=asked, timeout=0.7)
+        deadline = time.monotonic() + 20
+        while not any(call["hung_up"] for call in upstream.calls()):
+            assert time.monotonic() < deadline, "the provider is still being listened to"
+            time.sleep(0.05)
+        for stream in (False, True, False):
+            again = {"model": "openai_compatible/echo", "messages": said("b"), "stream": stream}
+            assert http.post("/chat/completions", json=again).status_code == 200
+
+
+def test_as_many_calls_as_tasks_are_under_way(platform: Platform) -> None:
+    with platform.client() as admin:
+        key = admin.keys.create("two", rate_limits={"concurrent_tasks": 2})
+    with openai.OpenAI(api_key=key.api_key, base_url=f"{platform.url}/v1", max_retries=0) as two:
+        with pytest.raises(openai.RateLimitError, match="as many calls under way"):
+            two.chat.completions.create(model="claude-haiku-4-5", messages=said("x"), n=3, max_tokens=9)
+        assert two.chat.completions.create(model="claude-haiku-4-5", messages=said("x"), n=2, max_tokens=9)
+        with pytest.raises(openai.BadRequestError, match="at most 8"):
+            two.chat.completions.create(model="claude-haiku-4-5", messages=said("x"), n=9, max_tokens=9)
+
+
 def test_calls_are_in_the_usage(client: openai.OpenAI, platform: Platform) -> None:
     with platform.client() as admin:
         key = admin.keys.create("counted", scopes=["invoke", "admin"])

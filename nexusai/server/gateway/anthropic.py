@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from nexusai.error import CODES
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider
 from nexusai.server.gateway.bodies import read
-from nexusai.server.gateway.calls import STREAMING, Calls, told, unless_gone
+from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
 from nexusai.server.gateway.errors import headers_of, problem_of
 from nexusai.server.gateway.messages import (
     CountBody,
@@ -93,28 +93,28 @@ class AnthropicRoutes:
             extra["betas"] = [name.strip() for name in betas.split(",")]
         asked = request_of(body, extra, model, same_protocol=same)
         if body.stream:
-            return await self._streamed(caller, provider, asked)
+            return await self._streamed(request, caller, provider, asked)
         async with self.calls.under_way(caller):
             answer = await unless_gone(request, provider.chat(asked))
         return JsonResponse(answer_of(answer, new_id("msg")), headers=told(provider, answer.cost))
 
-    async def _streamed(self, caller: Caller, provider: Provider, asked: ChatRequest) -> Response:
-        chunks = await self.calls.begun(caller, provider, asked)
+    async def _streamed(
+        self, request: Request, caller: Caller, provider: Provider, asked: ChatRequest
+    ) -> Response:
+        stream = await self.calls.begun(request, caller, provider, asked)
         writer = EventWriter(new_id("msg"), asked.model)
 
         async def events() -> AsyncIterator[bytes]:
             try:
-                async with aclosing(chunks):
-                    async for chunk in chunks:
-                        for event in writer.write(chunk):
-                            yield _wire(event)
+                async for chunk in stream.chunks():
+                    for event in writer.write(chunk):
+                        yield _wire(event)
                 for event in writer.end():
                     yield _wire(event)
             except Exception as error:
                 yield _wire(_error(problem_of(error)))
 
-        headers = {**STREAMING, "x-nexus-provider": provider.name}
-        return StreamingResponse(events(), media_type="text/event-stream", headers=headers)
+        return StreamedResponse(stream, events(), provider)
 
     @_anthropic
     async def count_tokens(self, request: Request) -> Response:
@@ -123,7 +123,7 @@ class AnthropicRoutes:
         body, _ = read(await read_json(request, self.max_body_bytes), CountBody)
         self.calls.resolve("chat", body.model)
         tokens = estimate_message_tokens(prompt_of(body))
-        tokens += sum(estimate_tokens(orjson.dumps(tool).decode()) for tool in body.tools or ())
+        tokens += sum(estimate_tokens(json.dumps(tool)) for tool in body.tools or ())
         return JsonResponse({"input_tokens": tokens})
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
 from nexusai.server.http import MALFORMED, invalid
 
-__all__ = ["ChatBody", "EmbeddingBody", "ImageBody", "ModerationBody", "SpeechBody", "read"]
+__all__ = ["LONGEST", "ChatBody", "EmbeddingBody", "ImageBody", "ModerationBody", "SpeechBody", "read"]
 
 T = TypeVar("T", bound=Struct)
 
+LONGEST: Final = 10**9
+"""Tokens that anybody can ask for."""
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 
@@ -29,10 +31,10 @@ class ChatBody(Struct, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=LONGEST)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1, le=LONGEST)] | None = None
     stop: str | list[str] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
     tools: list[dict[str, Any]] | None = None
@@ -44,7 +46,7 @@ class ChatBody(Struct, kw_only=True):
 class EmbeddingBody(Struct, kw_only=True):
     model: NonEmpty
     input: NonEmpty | Annotated[list[NonEmpty], Meta(min_length=1, max_length=2048)]
-    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=LONGEST)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from nexusai.providers.types import Capability, ChatRequest, Cost, Provider, StreamChunk
 from nexusai.server.catalogue import Catalogue
@@ -16,7 +18,7 @@ from nexusai.server.http import ClientGone
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
 
-__all__ = ["STREAMING", "Calls", "costs_of", "told", "unless_gone"]
+__all__ = ["Calls", "Stream", "StreamedResponse", "costs_of", "together", "told", "unless_gone"]
 
 T = TypeVar("T")
 
@@ -44,32 +46,70 @@ class Calls:
         finally:
             self.guard.leave(caller)
 
-    async def begun(
-        self, caller: Caller, provider: Provider, asked: ChatRequest
-    ) -> AsyncGenerator[StreamChunk, None]:
+    async def begun(self, request: Request, caller: Caller, provider: Provider, asked: ChatRequest) -> Stream:
         """A stream that has its first chunk: what fails before that is raised here, with a status of its own.
 
-        The call is over, and no longer counted, when the chunks are read or their reader is closed.
+        Until it is closed it counts as one of the caller's tasks.
         """
         self.guard.enter(caller)
-        stream: Any = provider.stream(asked)
+        stream = Stream(provider.stream(asked), lambda: self.guard.leave(caller))
         try:
-            first = await anext(stream, None)
+            await unless_gone(request, stream.begin())
         except BaseException:
-            self.guard.leave(caller)
+            await stream.close()
             raise
+        return stream
 
-        async def chunks() -> AsyncGenerator[StreamChunk, None]:
-            try:
-                if first is not None:
-                    yield first
-                async for chunk in stream:
-                    yield chunk
-            finally:
-                await stream.aclose()
-                self.guard.leave(caller)
 
-        return chunks()
+class Stream:
+    """The chunks of an answer. `close` is what ends the call: nobody may ever come to read the chunks."""
+
+    def __init__(self, chunks: Any, leave: Callable[[], object]) -> None:
+        self._chunks = chunks
+        self._leave = leave
+        self._first: StreamChunk | None = None
+        self._open = True
+
+    async def begin(self) -> None:
+        self._first = await anext(self._chunks, None)
+
+    async def chunks(self) -> AsyncGenerator[StreamChunk, None]:
+        if self._first is not None:
+            yield self._first
+        async for chunk in self._chunks:
+            yield chunk
+
+    async def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._leave()
+            await self._chunks.aclose()
+
+
+class StreamedResponse(StreamingResponse):
+    """Server-sent events of a stream, which is closed however the response ends."""
+
+    def __init__(self, stream: Stream, events: AsyncIterator[bytes], provider: Provider) -> None:
+        headers = {**STREAMING, "x-nexus-provider": provider.name}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._stream.close()
+
+
+async def together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all; when one fails, the others are cut off."""
+    running = [asyncio.ensure_future(call) for call in calls]
+    try:
+        return await asyncio.gather(*running)
+    finally:
+        for call in running:
+            call.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:

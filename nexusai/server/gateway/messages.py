@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -10,6 +11,7 @@ import orjson
 from msgspec import Meta, Struct
 
 from nexusai.providers.types import ChatRequest, ChatResponse, FinishReason, StreamChunk, Usage
+from nexusai.server.gateway.bodies import LONGEST
 from nexusai.server.http import Problem
 
 __all__ = ["CountBody", "EventWriter", "MessagesBody", "answer_of", "prompt_of", "request_of"]
@@ -35,7 +37,7 @@ class CountBody(Struct, kw_only=True):
 class MessagesBody(CountBody, kw_only=True):
     """The body of `POST /v1/messages`."""
 
-    max_tokens: Annotated[int, Meta(ge=1)]
+    max_tokens: Annotated[int, Meta(ge=1, le=LONGEST)]
     stream: bool = False
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -45,8 +47,9 @@ class MessagesBody(CountBody, kw_only=True):
 _ANTHROPIC_ALONE: Final = frozenset(
     {"container", "context_management", "inference_geo", "mcp_servers", "metadata", "output_config"}
     | {"service_tier", "speed", "thinking", "top_k", "cache_control"}
+    | {"n", "max_completion_tokens", "max_output_tokens", "generationConfig", "response_format"}
 )
-"""Fields that other protocols have no word for."""
+"""Fields that other protocols have no word for, or have words for that are not this one's."""
 _CHOICES: Final[Mapping[str, str]] = {"auto": "auto", "any": "required", "none": "none"}
 _STOPPED: Final[Mapping[FinishReason, str]] = {
     "stop": "end_turn",
@@ -116,7 +119,7 @@ def _call(block: Block, loc: Sequence[str | int]) -> Block:
     name, asked = _text_of(block, "name", loc), block.get("input") or {}
     if not isinstance(asked, dict):
         raise Problem.field([*loc, "input"], "is an object")
-    function = {"name": name, "arguments": orjson.dumps(asked).decode()}
+    function = {"name": name, "arguments": json.dumps(asked, ensure_ascii=False)}
     return {"id": _text_of(block, "id", loc), "type": "function", "function": function}
 
 

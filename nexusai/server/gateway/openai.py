@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final
@@ -14,11 +12,12 @@ from typing import Any, Final
 import orjson
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from nexusai.providers.media import image_type
 from nexusai.providers.types import (
     ChatRequest,
+    ChatResponse,
     EmbeddingRequest,
     GeneratedImage,
     ImageRequest,
@@ -37,7 +36,7 @@ from nexusai.server.gateway.bodies import (
     SpeechBody,
     read,
 )
-from nexusai.server.gateway.calls import STREAMING, Calls, costs_of, told, unless_gone
+from nexusai.server.gateway.calls import Calls, StreamedResponse, costs_of, together, told, unless_gone
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
 from nexusai.server.gateway.errors import error_body, error_response, problem_of
 from nexusai.server.http import ClientGone, JsonResponse, Problem, read_json, too_large
@@ -60,6 +59,8 @@ _SOUND: Final[Mapping[str, str]] = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
+MOST_AT_ONCE: Final = 8
+"""Answers to one prompt, of a provider that gives one."""
 _LARGEST_RECORDING: Final = 200 * 1024 * 1024
 
 
@@ -101,10 +102,13 @@ class OpenAIRoutes:
                 raise Problem.field(["n"], f"{provider.name} streams one answer at a time")
             usage = body.stream_options is not None and body.stream_options.include_usage
             writer = ChunkWriter(_completion_id(), int(time.time()), model, include_usage=usage)
-            return await self._streamed(caller, provider, asked, writer)
-        async with self.calls.under_way(caller):
-            calls = (provider.chat(asked) for _ in range(many))
-            answers = await unless_gone(request, asyncio.gather(*calls))
+            return await self._streamed(request, caller, provider, asked, writer)
+        if many > MOST_AT_ONCE:
+            raise Problem.field(
+                ["n"], f"{provider.name} gives one answer at a time: ask for at most {MOST_AT_ONCE}"
+            )
+        calls = [self._answer(caller, provider, asked) for _ in range(many)]
+        answers = await unless_gone(request, together(calls))
         costs = [answer.cost for answer in answers]
         raw = answers[0].raw
         if same and isinstance(raw, dict) and "choices" in raw:
@@ -112,25 +116,32 @@ class OpenAIRoutes:
         shown = answer_of(answers, _completion_id(), int(time.time()))
         return JsonResponse(shown, headers={"x-nexus-provider": provider.name} | costs_of(costs))
 
+    async def _answer(self, caller: Caller, provider: Provider, asked: ChatRequest) -> ChatResponse:
+        async with self.calls.under_way(caller):
+            return await provider.chat(asked)
+
     async def _streamed(
-        self, caller: Caller, provider: Provider, asked: ChatRequest, writer: ChunkWriter
+        self,
+        request: Request,
+        caller: Caller,
+        provider: Provider,
+        asked: ChatRequest,
+        writer: ChunkWriter,
     ) -> Response:
-        chunks = await self.calls.begun(caller, provider, asked)
+        stream = await self.calls.begun(request, caller, provider, asked)
 
         async def lines() -> AsyncIterator[bytes]:
             try:
-                async with aclosing(chunks):
-                    async for chunk in chunks:
-                        if line := _line(writer.write(chunk)):
-                            yield line
+                async for chunk in stream.chunks():
+                    if line := _line(writer.write(chunk)):
+                        yield line
                 if line := _line(writer.end()):
                     yield line
                 yield b"data: [DONE]\n\n"
             except Exception as error:
                 yield b"data: " + orjson.dumps(error_body(problem_of(error))) + b"\n\n"
 
-        headers = {**STREAMING, "x-nexus-provider": provider.name}
-        return StreamingResponse(lines(), media_type="text/event-stream", headers=headers)
+        return StreamedResponse(stream, lines(), provider)
 
     @_openai
     async def embeddings(self, request: Request) -> Response:

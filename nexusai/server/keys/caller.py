@@ -20,8 +20,8 @@ class Caller:
     __slots__ = ("counts_requests", "has_budget", "is_metered", "key", "lanes", "limits", "project")
 
     def __init__(self, project: Project, key: Key | None = None) -> None:
-        self.project = project
-        self.key = key
+        self.project: Project = project
+        self.key: Key | None = key
         of_key = [(key.id, key.limits)] if key is not None else []
         self.limits: Sequence[tuple[str, Limits]] = (*of_key, (project.id, project.limits))
         """The ids to count under, and what each may use."""

@@ -15,6 +15,7 @@ __all__ = ["Guard", "Reservation"]
 
 Header = tuple[bytes, bytes]
 
+MONEY: Final[tuple[Measure, ...]] = ("day", "month")
 _WORDS: Final = {
     "requests": "{most:g} requests a minute",
     "tokens": "{most:g} tokens a minute",
@@ -31,6 +32,15 @@ class Reservation:
         self._wants = wants
         self._at = at
         self._open = True
+
+    @property
+    def covers(self) -> frozenset[tuple[str, Measure]]:
+        """What is counted by it, of whom."""
+        return frozenset((want.subject, want.measure) for want in self._wants)
+
+    def keep(self) -> None:
+        """Leave it at what was taken: nobody knows what was used."""
+        self._open = False
 
     def settle(self, tokens: int = 0, dollars: float = 0.0) -> None:
         """Count what was used in place of what was taken; for a call that was never made, nothing."""
@@ -68,15 +78,17 @@ class Guard:
         return self._told(want, least, now)
 
     async def reserve(
-        self, caller: Caller, tokens: int, dollars: float, patience: float = 0.0
+        self, caller: Caller, tokens: int, dollars: float | None, patience: float = 0.0
     ) -> Reservation | None:
         """Take what a call will use at most; it may wait up to `patience` seconds for the next minute.
 
-        None when nothing of the caller's is limited. Raises a 429 `Problem`.
+        Without `dollars` it is free. None when nothing of the caller's is limited. Raises a 429 `Problem`.
         """
         if not caller.is_metered:
             return None
         wants = _wanted(caller, tokens, dollars)
+        if not wants:
+            return None
         while True:
             now = now_ms()
             refusal = await self.ledger.take(wants, now)
@@ -88,6 +100,14 @@ class Guard:
                 raise _refused(caller, refusal, now)
             patience -= pause
             await asyncio.sleep(pause)
+
+    def spent(self, caller: Caller, dollars: float, counted: frozenset[tuple[str, Measure]]) -> None:
+        """Count money that no reservation did: a budget that is set later begins with it."""
+        now = now_ms()
+        for subject, _ in caller.limits:
+            for measure in MONEY:
+                if (subject, measure) not in counted:
+                    self.ledger.settle(subject, measure, dollars, now)
 
     def enter(self, caller: Caller) -> None:
         """Begin a call that counts as a running task, until `leave`. Raises a 429 `Problem`."""
@@ -109,15 +129,19 @@ class Guard:
         )
 
 
-def _wanted(caller: Caller, tokens: int, dollars: float) -> Sequence[Want]:
+def _wanted(caller: Caller, tokens: int, dollars: float | None) -> Sequence[Want]:
     wants: list[Want] = []
     for subject, limits in caller.limits:
-        most: Sequence[tuple[Measure, float | None, float]] = (
+        most: Sequence[tuple[Measure, float | None, float | None]] = (
             ("tokens", limits.rate_limits.tokens_per_minute, tokens),
             ("day", limits.budget.per_day, dollars),
             ("month", limits.budget.per_month, dollars),
         )
-        wants += [Want(subject, measure, limit, used) for measure, limit, used in most if limit is not None]
+        wants += [
+            Want(subject, measure, limit, used)
+            for measure, limit, used in most
+            if limit is not None and used is not None
+        ]
     return wants
 
 

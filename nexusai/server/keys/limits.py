@@ -69,7 +69,8 @@ class MemoryLedger:
     async def take(self, wants: Sequence[Want], now: int) -> Refusal | None:
         for want in wants:
             used = self._used(want.subject, want.measure, now)
-            if used + want.amount > want.most + ROUNDING:
+            spent = want.amount == 0 and used >= want.most  # nobody can tell yet: for who has some left
+            if spent or used + want.amount > want.most + ROUNDING:
                 return Refusal(want, used, window(want.measure, now)[1])
         for want in wants:
             self._add(want.subject, want.measure, want.amount, now)

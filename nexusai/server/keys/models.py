@@ -37,6 +37,7 @@ manages the project's keys and sees its usage; `platform` does so for every proj
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Most = Annotated[int, Meta(ge=1, le=10**12)]
 Money = Annotated[float, Meta(ge=0, le=10**9)]
+LAST_YEAR: Final = 9000
 LONGEST_GRACE: Final = 30 * 24 * 3600
 
 
@@ -124,7 +125,11 @@ class UpdateProject(Struct, forbid_unknown_fields=True, kw_only=True):
 
 def check_expiry(expires_at: datetime | None) -> None:
     """Raises `ValueError` for a time that is over."""
-    if expires_at is not None and milliseconds(expires_at) <= now_ms():
+    if expires_at is None:
+        return
+    if expires_at.year > LAST_YEAR:
+        raise ValueError(f"`expires_at` is after the year {LAST_YEAR}: leave it out for never")
+    if milliseconds(expires_at) <= now_ms():
         raise ValueError("`expires_at` is over already")
 
 

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import ipaddress
 import logging
+import re
 import secrets
 from typing import Any, Final
 
@@ -43,8 +44,13 @@ logger: logging.Logger = logging.getLogger("nexusai.server.keys")
 DEFAULT_PROJECT = "proj_default"
 NOTE_EVERY: Final = 30.0
 """Seconds between two writes of when keys were last used."""
+_REACH: Final = ("scopes", "rate_limits", "budget", "allowed_models", "expires_at")
 _READING: Final = ("GET", "HEAD")
-_SECOND_HAND: Final = (b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via", b"origin")
+_SECOND_HAND: Final = (
+    *(b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via", b"origin", b"referer", b"sec-fetch-site"),
+)
+_HERE: Final = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.IGNORECASE)
+"""Hosts that no name of a stranger's can lead a browser to."""
 """Headers of a request that another machine, or a page in a browser, sent through this one."""
 
 
@@ -63,6 +69,9 @@ class KeyService:
         self._callers: dict[str, Caller] = {}
         self._projects: dict[str, Project] = {}
         self._used: dict[str, int] = {}
+        self._changing = asyncio.Lock()
+        self._changes = 0
+        """What was read before a change is not kept after it."""
 
     async def open(self) -> None:
         """See that there is a project to begin with, and know what may run at once."""
@@ -141,8 +150,11 @@ class KeyService:
         name = key_id or project
         known = self._callers.get(name)
         if known is None:
+            changes = self._changes
             key = await self._store.find(key_id) if key_id is not None else None
-            known = self._callers[name] = Caller(await self._project(project), key)
+            known = Caller(await self._project(project), key)
+            if changes == self._changes:
+                self._callers[name] = known
         return known
 
     async def is_known(self, key: str) -> bool:
@@ -208,7 +220,12 @@ class KeyService:
 
     async def update(self, caller: Caller, key_id: str, asked: UpdateKey) -> Key:
         """Change what a key may do."""
+        async with self._changing:
+            return await self._update(caller, key_id, asked)
+
+    async def _update(self, caller: Caller, key_id: str, asked: UpdateKey) -> Key:
         key = await self.get(caller, key_id)
+        self._require_other(caller, key, asked)
         self._require_scopes(caller, key.scopes.split())
         fields: dict[str, Any] = {}
         if asked.name is not UNSET:
@@ -236,14 +253,25 @@ class KeyService:
     async def rotate(
         self, caller: Caller, key_id: str, grace_seconds: int, idempotency_key: str | None
     ) -> dict[str, Any]:
-        """Give a key a new secret, shown here only; the old one opens for so many seconds more."""
+        """Give a key a new secret, shown here only; the old one opens for so many seconds more.
+
+        Asked for again with the idempotency key of the last rotation, that one's secret is shown again.
+        """
+        async with self._changing:
+            return await self._rotate(caller, key_id, grace_seconds, idempotency_key)
+
+    async def _rotate(
+        self, caller: Caller, key_id: str, grace_seconds: int, idempotency_key: str | None
+    ) -> dict[str, Any]:
         key = await self.get(caller, key_id)
         self._require_scopes(caller, key.scopes.split())
         secret, now = _new_secret(), now_ms()
         if idempotency_key:
-            secret = self._derived(key.id, idempotency_key, _hashed(grace_seconds))
-            if self._digest(secret) == key.digest:
-                return key.show(secret)
+            asked = _hashed(grace_seconds)
+            shown = self._derived(key.id, idempotency_key, asked + (key.previous_digest or b""))
+            if self._digest(shown) == key.digest:
+                return key.show(shown)
+            secret = self._derived(key.id, idempotency_key, asked + key.digest)
         new = await self._changed(
             key,
             digest=self._digest(secret),
@@ -283,6 +311,10 @@ class KeyService:
         return rows, rows[-1].id if more else None
 
     async def update_project(self, caller: Caller, project_id: str, asked: UpdateProject) -> Project:
+        async with self._changing:
+            return await self._update_project(caller, project_id, asked)
+
+    async def _update_project(self, caller: Caller, project_id: str, asked: UpdateProject) -> Project:
         project = await self.get_project(caller, project_id)
         rate = project.limits.rate_limits if asked.rate_limits is UNSET else asked.rate_limits
         money = project.limits.budget if asked.budget is UNSET else asked.budget
@@ -290,6 +322,7 @@ class KeyService:
         if asked.name is not UNSET:
             fields["name"] = asked.name
         await self._store.change_project(project.id, **fields)
+        self._changes += 1
         return self._learn(structs.replace(project, **fields))
 
     async def limited(self) -> list[tuple[str, Limits]]:
@@ -303,15 +336,20 @@ class KeyService:
         return Key(new_id("key"), project, name, self._digest(secret), _hint(secret), now_ms())
 
     async def _changed(self, key: Key, **fields: Any) -> Key:
+        """The key as it is stored after the change."""
         if fields:
             await self._store.change(key.id, **fields)
+        self._changes += 1
         self._forget(key)
-        new = structs.replace(key, **fields)
-        self._keep(new)
-        return new
+        stored = await self._store.find(key.id)
+        assert stored is not None  # noqa: S101 - keys are never deleted
+        self._keep(stored)
+        return stored
 
     async def _find(self, digest: bytes) -> Key | None:
-        return self._keep(await self._store.find_by_digest(digest))
+        changes = self._changes
+        key = await self._store.find_by_digest(digest)
+        return self._keep(key) if changes == self._changes else key
 
     def _keep(self, key: Key | None) -> Key | None:
         if key is not None:
@@ -348,6 +386,13 @@ class KeyService:
         if "platform" in scopes and not (caller.key and "platform" in caller.key.granted):
             raise Problem("FORBIDDEN", "Only a key of the scope 'platform' can do this with another of it.")
 
+    def _require_other(self, caller: Caller, key: Key, asked: UpdateKey) -> None:
+        """A key does not widen itself; one that may make others is no prison, but leaves a trace."""
+        own = caller.key is not None and caller.key.id == key.id
+        changed = [name for name in _REACH if getattr(asked, name) is not UNSET]
+        if own and changed and "platform" not in key.granted:
+            raise Problem("FORBIDDEN", f"A key cannot change its own {changed[0]}: use another one for that.")
+
     def _keep_one_door(self, caller: Caller, key: Key, is_active: bool) -> None:
         if not is_active and caller.key is not None and caller.key.id == key.id:
             raise Problem("CONFLICT", "A key cannot disable itself: use another one for that.")
@@ -380,6 +425,8 @@ def _from_here(request: Request) -> bool:
     """Whether a program on this machine asks, for itself."""
     client = request.scope.get("client")
     if client is None or any(header(request, name) is not None for name in _SECOND_HAND):
+        return False
+    if not _HERE.fullmatch(header(request, b"host") or ""):
         return False
     try:
         return ipaddress.ip_address(client[0]).is_loopback

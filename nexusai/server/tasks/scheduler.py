@@ -38,8 +38,8 @@ class Scheduler:
         self._later: list[tuple[int, _Entry]] = []
         self._aside: dict[str, list[_Entry]] = {}
         self._arrivals = 0
-        self._waiting: dict[str, int] = {}
-        """The arrival of each: an entry of another one was removed, and is skipped when its turn comes."""
+        self._waiting: dict[str, _Entry] = {}
+        """The entry of each: another one of the same name was removed, and is skipped when its turn comes."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -52,12 +52,14 @@ class Scheduler:
         if task_id in self._waiting:
             return
         self._arrivals += 1
-        self._waiting[task_id] = self._arrivals
-        heapq.heappush(self._later, (not_before, _Entry(-priority, self._arrivals, task_id, lanes)))
+        entry = self._waiting[task_id] = _Entry(-priority, self._arrivals, task_id, lanes)
+        heapq.heappush(self._later, (not_before, entry))
 
     def remove(self, task_id: str) -> None:
-        """Forget a task."""
-        self._waiting.pop(task_id, None)
+        """Forget a task; whoever waited behind it has its turn."""
+        entry = self._waiting.pop(task_id, None)
+        if entry is not None:
+            self.leave(entry.lanes)
 
     def take(self, now: int) -> tuple[str, Sequence[str]] | None:
         """The task whose turn it is at `now` (ms), if any, and its lanes."""
@@ -65,7 +67,7 @@ class Scheduler:
             heapq.heappush(self._ready, heapq.heappop(self._later)[1])
         while self._ready:
             entry = heapq.heappop(self._ready)
-            if self._waiting.get(entry.task_id) != entry.arrival:
+            if self._waiting.get(entry.task_id) is not entry:
                 continue
             if self._set_aside(entry):
                 continue
@@ -80,7 +82,7 @@ class Scheduler:
             room = self._room(lane) if aside else 0
             while aside and room > 0:
                 entry = heapq.heappop(aside)
-                if self._waiting.get(entry.task_id) == entry.arrival and not self._set_aside(entry):
+                if self._waiting.get(entry.task_id) is entry and not self._set_aside(entry):
                     heapq.heappush(self._ready, entry)
                     room -= 1
             if aside:
@@ -96,6 +98,6 @@ class Scheduler:
 
     def next_time(self) -> int | None:
         """When (ms) the earliest of the tasks that wait for their time may run."""
-        while self._later and self._waiting.get(self._later[0][1].task_id) != self._later[0][1].arrival:
+        while self._later and self._waiting.get(self._later[0][1].task_id) is not self._later[0][1]:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None

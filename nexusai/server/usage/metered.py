@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -40,6 +41,11 @@ Answer = TypeVar("Answer")
 
 ANSWER: Final = 1000
 """Tokens that are taken for an answer whose request names no `max_tokens`."""
+PICTURE: Final = 1500
+"""Tokens that are taken for a picture or a file in a prompt, and for one that is to be made."""
+MOST: Final = 10**9
+_ELSEWHERE: Final = frozenset({"fallbacks", "models", "plugins", "route"})
+"""Fields by which some vendors call other models than the one that is named."""
 
 
 class Meter:
@@ -60,10 +66,13 @@ class Meter:
         if caller is None:
             return None
         caller.require_model(provider, request.model)
+        restricted = caller.has_budget or (caller.key is not None and caller.key.models is not None)
+        if restricted and (other := sorted(_ELSEWHERE & request.extra.keys())):
+            raise Problem("FORBIDDEN", f"{other[0]} leads to other models: what is limited may not use it.")
         if not caller.is_metered:
             return None
         tokens = _estimated(request)
-        dollars = self._dollars(provider, request, tokens) if caller.has_budget and not free else 0.0
+        dollars = None if free else self._dollars(provider, request, tokens) if caller.has_budget else 0.0
         patience = 0.0 if current_task.get() is None else math.inf
         return await self._guard.reserve(caller, tokens.total_tokens, dollars, patience)
 
@@ -78,6 +87,7 @@ class Meter:
             quality=getattr(request, "quality", None),
             characters=len(request.text) if isinstance(request, SpeechRequest) else None,
         )
+        cost = cost or self._prices.cost(provider, request.model, tokens)  # a picture that is paid by tokens
         dollars = self._rates.dollars(cost)
         if dollars is not None:
             return dollars
@@ -122,9 +132,11 @@ class MeteredProvider:
             async for chunk in chunks:
                 yield chunk
         finally:
-            await chunks.aclose()
-            if reservation is not None:
-                reservation.settle()
+            try:
+                await chunks.aclose()
+            finally:
+                if reservation is not None:
+                    reservation.settle()
 
     async def generate_images(self, request: ImageRequest) -> ImageResponse:
         return await self._metered(self._provider.generate_images, request)
@@ -160,9 +172,30 @@ class MeteredProvider:
 
 
 def _estimated(request: Any) -> Usage:
-    """About what a call will use, before it is made."""
+    """About what a call will use at most, before it is made."""
     if isinstance(request, ChatRequest):
-        prompt = estimate_message_tokens(request.messages)
-        return Usage(prompt, request.max_tokens or ANSWER, source="estimate")
-    texts = getattr(request, "texts", None) or [getattr(request, "prompt", None) or ""]
+        prompt = estimate_message_tokens(request.messages) + PICTURE * _pictures(request)
+        told = [request.tools, request.response_format]
+        prompt += sum(estimate_tokens(json.dumps(part, default=str)) for part in told if part)
+        return Usage(prompt, _longest(request) * _answers(request), source="estimate")
+    if isinstance(request, ImageRequest):
+        return Usage(estimate_tokens(request.prompt), PICTURE * request.n, source="estimate")
+    texts = getattr(request, "texts", None) or [getattr(request, "text", None) or ""]
     return Usage(sum(map(estimate_tokens, texts)), 0, source="estimate")
+
+
+def _longest(request: ChatRequest) -> int:
+    named = [request.extra.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
+    known = [most for most in (request.max_tokens, *named) if isinstance(most, int)]
+    return min(max(known, default=ANSWER), MOST)
+
+
+def _answers(request: ChatRequest) -> int:
+    many = request.extra.get("n")
+    return many if isinstance(many, int) and many > 1 else 1
+
+
+def _pictures(request: ChatRequest) -> int:
+    contents = [message.get("content") for message in request.messages]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return sum(isinstance(part, Mapping) and part.get("type") != "text" for part in parts)

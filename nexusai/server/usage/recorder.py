@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from typing import Final
 
+from nexusai.providers.errors import TimeoutError
 from nexusai.providers.record import CallRecord
 from nexusai.server.clock import now_ms
 from nexusai.server.http import request_id
 from nexusai.server.keys.caller import current_caller, current_task
-from nexusai.server.keys.guard import Reservation
+from nexusai.server.keys.guard import Guard, Reservation
 from nexusai.server.usage.models import CallRow, Rates
 
 __all__ = ["Recorder", "current_reservation"]
@@ -34,9 +35,10 @@ Write = Callable[[Sequence[CallRow]], Awaitable[None]]
 class Recorder:
     """Holds at most `most` rows while the database cannot be written; older ones are dropped, and counted."""
 
-    def __init__(self, write: Write, rates: Rates, most: int = 100_000) -> None:
+    def __init__(self, write: Write, rates: Rates, guard: Guard, most: int = 100_000) -> None:
         self.dropped: int = 0
         self._write = write
+        self._guard = guard
         self._rates = rates
         self._rows: deque[CallRow] = deque()
         self._most = most
@@ -65,10 +67,14 @@ class Recorder:
         usage, cost = record.usage, record.cost
         dollars = self._rates.dollars(cost) or 0.0
         reservation, caller = context.get(current_reservation), context.get(current_caller)
-        if reservation is not None:
+        if reservation is not None and usage is None and record.attempts and _may_be_billed(record):
+            reservation.keep()
+        elif reservation is not None:
             reservation.settle(usage.total_tokens if usage else 0, dollars)
         if caller is None:
             return
+        if dollars:
+            self._guard.spent(caller, dollars, reservation.covers if reservation else frozenset())
         error = record.error
         self.add(
             CallRow(
@@ -130,3 +136,8 @@ class Recorder:
                 self._news.set()
                 pause = min(2 * pause, LONGEST_PAUSE)
                 logger.warning("usage cannot be written yet (%d rows wait): %s", len(self._rows), error)
+
+
+def _may_be_billed(record: CallRecord) -> bool:
+    """Whether a provider may have done the work of an answer that nobody read."""
+    return record.cut or isinstance(record.error, TimeoutError)

@@ -56,8 +56,8 @@ class UsageRoutes:
             key_id=key,
             model=model,
             provider=provider,
-            since=milliseconds(from_) if from_ else None,
-            until=milliseconds(to) if to else None,
+            since=_milliseconds("from", from_),
+            until=_milliseconds("to", to),
         )
         if format == "csv" or (format is None and CSV in request.headers.get("accept", "")):
             name = {"Content-Disposition": 'attachment; filename="usage.csv"'}
@@ -96,6 +96,15 @@ _COLUMNS: Final = (
     "currency",
     "unpriced",
 )
+
+
+def _milliseconds(name: str, moment: datetime | None) -> int | None:
+    """Raises a 400 `Problem` for what no call can have been made at."""
+    if moment is None:
+        return None
+    if not 1970 < moment.year < 9000:
+        raise Problem.field([name], "is between 1971 and 8999")
+    return milliseconds(moment)
 
 
 def _shown(found: Sum, group: str | None) -> dict[str, Any]:

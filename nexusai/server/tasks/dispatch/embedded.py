@@ -50,6 +50,7 @@ class EmbeddedDispatcher:
     def cancel(self, task_id: str) -> None:
         self._scheduler.remove(task_id)
         self._runner.stop(task_id, "cancel")
+        self._pump()
 
     def _pump(self) -> None:
         while self._open and len(self._running) < self._max_running:

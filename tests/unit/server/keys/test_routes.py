@@ -226,6 +226,46 @@ def test_the_same_request_under_the_same_idempotency_key_is_one_key(client: http
     problem(client.post("/projects", json={"name": "q"}, headers=headers), 409, "CONFLICT")
 
 
+def test_an_old_idempotency_key_brings_no_old_secret_back(client: httpx.Client, platform: Served):
+    key, headers = made(client), {"Idempotency-Key": "rotate-it"}
+    rotate = f"/keys/{key['key_id']}/rotate"
+    first = client.post(rotate, headers=headers).json()["api_key"]
+    client.post(rotate)  # the first one had leaked
+    again = client.post(rotate, headers=headers).json()["api_key"]
+    assert again != first
+    with platform.client(first) as leaked, platform.client(again) as current:
+        problem(leaked.get("/tasks"), 401, "UNAUTHORIZED")
+        assert current.get("/tasks").status_code == 200
+
+
+def test_a_key_that_is_disabled_while_it_is_changed_stays_so(client: httpx.Client, platform: Served):
+    for _ in range(10):
+        key = made(client)
+        path = f"/keys/{key['key_id']}"
+        with ThreadPoolExecutor(6) as pool:
+            renamed = [pool.submit(client.patch, path, json={"name": f"n{number}"}) for number in range(5)]
+            pool.submit(client.post, f"{path}/disable").result()
+            assert {each.result().status_code for each in renamed} == {200}
+        assert client.get(path).json()["is_active"] is False
+        with platform.client(key["api_key"]) as other:
+            problem(other.get("/tasks"), 401, "UNAUTHORIZED")
+
+
+def test_a_key_does_not_widen_itself(client: httpx.Client, platform: Served):
+    key = made(client, scopes=["admin"], allowed_models=["local/*"], budget={"per_day": 1})
+    with platform.client(key["api_key"]) as admin:
+        for change in ({"allowed_models": None}, {"budget": None}, {"scopes": ["invoke"]}):
+            problem(admin.patch(f"/keys/{key['key_id']}", json=change), 403, "FORBIDDEN")
+        assert admin.patch(f"/keys/{key['key_id']}", json={"name": "other"}).status_code == 200
+
+
+def test_no_time_is_too_far_away_to_be_shown(client: httpx.Client):
+    for moment in ("9999-12-31T23:59:59-12:00", "9500-01-01T00:00:00Z"):
+        problem(client.post("/keys", json={"name": "k", "expires_at": moment}), 400, "INVALID_REQUEST")
+    for moment in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        problem(client.get("/usage", params={"from": moment}), 400, "INVALID_REQUEST")
+
+
 # Models
 
 

@@ -89,3 +89,15 @@ def test_everything_comes_once_in_order_and_not_before_its_time(given: list[tupl
 
     assert sorted(taken) == list(range(len(given)))
     assert scheduler.next_time() is None
+
+
+def test_a_task_that_is_forgotten_holds_up_nobody_of_its_lane():
+    running = 1
+    scheduler = Scheduler(lambda lane: 1 - running)
+    for name in ("first", "second"):
+        scheduler.add(name, 0, 0, ["lane"])
+    assert scheduler.take(0) is None
+    running = 0
+    scheduler.leave(["lane"])  # the first has its turn, and nobody takes it
+    scheduler.remove("first")
+    assert scheduler.take(0) == ("second", ["lane"])

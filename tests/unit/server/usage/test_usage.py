@@ -16,7 +16,7 @@ import pytest
 
 from nexusai.providers.errors import AdapterError
 from nexusai.providers.pricing import default_prices
-from nexusai.providers.types import ChatRequest, EmbeddingRequest
+from nexusai.providers.types import ChatRequest, EmbeddingRequest, TranscriptionRequest
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
 from nexusai.server.db.engine import Database, migrate
@@ -41,6 +41,9 @@ def upstream() -> Iterator[Upstream]:
         yield upstream
 
 
+LONG = "x " * 5000
+
+
 class Metered:
     """Providers behind a meter, whose calls are written to a database."""
 
@@ -52,7 +55,7 @@ class Metered:
         self.commits.start()
         store, rates = UsageStore(self.database, self.commits), Rates({"CNY": 0.5})
         self.guard = Guard(MemoryLedger(), Lanes())
-        self.recorder = Recorder(store.add, rates)
+        self.recorder = Recorder(store.add, rates, self.guard)
         self.usage = UsageService(store, self.recorder)
         environ = {"OPENAI_API_KEY": upstream.api_key, "OPENAI_BASE_URL": upstream.base_url}
         meter = Meter(self.guard, default_prices(), rates)
@@ -240,6 +243,64 @@ async def test_a_model_without_a_price_is_nothing_for_a_budget(metered: Metered)
     assert (await metered.total("model"))[-1].unpriced == 1
 
 
+async def test_what_costs_nothing_is_never_refused_for_money(metered: Metered):
+    limits = Limits(budget=Budget(per_day=0.00001))
+    current_caller.set(caller(limits=limits))
+    metered.guard.ledger.settle("key_1", "day", 5.0, now_ms())  # far over it
+    await metered.provider("local").chat(chat(model="simulate"))
+    with pytest.raises(Problem, match="US dollars a day"):
+        await metered.provider("openai").chat(chat(max_tokens=1))
+
+
+async def test_what_cannot_be_told_before_is_for_who_has_some_left(metered: Metered):
+    current_caller.set(caller(limits=Limits(budget=Budget(per_day=0))))
+    with pytest.raises(Problem, match="0 US dollars a day"):
+        await metered.provider("openai").transcribe(TranscriptionRequest("whisper-1", b"RIFF"))
+
+
+async def test_a_budget_that_is_set_later_begins_with_what_was_spent(metered: Metered):
+    current_caller.set(caller())
+    await metered.provider("openai").chat(chat("word " * 2000))
+    spent = (await metered.total())[0].dollars
+    current_caller.set(caller(limits=Limits(budget=Budget(per_month=spent))))
+    with pytest.raises(Problem, match="US dollars a month"):
+        await metered.provider("openai").chat(chat(max_tokens=1))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"max_tokens": 100, "extra": {"n": 50}},
+        {"max_tokens": 1, "extra": {"max_completion_tokens": 5000}},
+        {
+            "max_tokens": 1,
+            "tools": [{"type": "function", "function": {"name": "f", "description": "x " * 5000}}],
+        },
+        {"max_tokens": 10**400},
+    ],
+    ids=["n", "another name", "tools", "endless"],
+)
+async def test_everything_that_makes_a_call_large_is_taken(metered: Metered, fields: dict[str, Any]):
+    current_caller.set(caller(limits=Limits(RateLimits(tokens_per_minute=4000), Budget(per_day=1))))
+    with pytest.raises(Problem, match=r"tokens a minute|dollars"):
+        await metered.provider("openai").chat(chat(**fields))
+
+
+async def test_a_whole_answer_that_nobody_waits_for_is_counted_as_taken(metered: Metered):
+    current_caller.set(caller(limits=Limits(RateLimits(tokens_per_minute=5000))))
+    call = asyncio.ensure_future(metered.provider("openai").chat(chat("hi [[hang]]", max_tokens=2000)))
+    await asyncio.sleep(0.3)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert await metered.guard.ledger.used("key_1", "tokens", now_ms()) >= 2000
+
+
+async def test_a_key_with_limits_does_not_leave_the_choice_of_model_to_a_vendor(metered: Metered):
+    current_caller.set(caller(limits=Limits(budget=Budget(per_day=1))))
+    with pytest.raises(Problem, match="models leads to other models"):
+        await metered.provider("openai").chat(chat(extra={"models": ["openai/gpt-6-astra"]}))
+
+
 async def test_embeddings_are_taken_and_counted_too(metered: Metered):
     current_caller.set(caller(limits=Limits(RateLimits(tokens_per_minute=3))))
     with pytest.raises(Problem, match="tokens a minute"):
@@ -271,7 +332,7 @@ async def test_rows_wait_for_a_database_that_is_down_and_none_is_written_twice()
             raise sqlite3.OperationalError("disk I/O error")
         written.extend(rows)
 
-    recorder = Recorder(write, Rates({}))
+    recorder = Recorder(write, Rates({}), Guard(MemoryLedger(), Lanes()))
     await recorder.start()
     for number in range(50):
         recorder.add(row(number))
@@ -288,7 +349,7 @@ async def test_the_queue_is_bounded_and_what_is_dropped_is_counted():
     async def write(rows: Sequence[CallRow]) -> None:
         raise sqlite3.OperationalError("locked")
 
-    recorder = Recorder(write, Rates({}), most=100)
+    recorder = Recorder(write, Rates({}), Guard(MemoryLedger(), Lanes()), most=100)
     for number in range(250):
         recorder.add(row(number))
     with pytest.raises(sqlite3.OperationalError):

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from nexusai.providers import ProviderConfig, open_provider
+from nexusai.providers.types import StreamChunk
+from nexusai.server.gateway.calls import Stream, StreamedResponse, together
+
+
+class Chunks:
+    """A provider's stream that notes how it ends."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def stream(self) -> AsyncIterator[StreamChunk]:
+        try:
+            for number in range(100):
+                yield StreamChunk(delta=f"{number} ")
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("error", [RuntimeError("closed"), asyncio.CancelledError()])
+@pytest.mark.parametrize("sent", [0, 1, 3])
+async def test_a_stream_is_closed_however_its_response_ends(sent: int, error: BaseException):
+    """Nobody may ever come to read it: the client can be gone before the answer begins."""
+    chunks, left = Chunks(), list[str]()
+    stream = Stream(chunks.stream(), lambda: left.append("left"))
+    await stream.begin()
+
+    async def events() -> AsyncIterator[bytes]:
+        async for chunk in stream.chunks():
+            yield chunk.delta.encode()
+
+    messages: list[Any] = []
+
+    async def send(message: Any) -> None:
+        if len(messages) >= sent:
+            raise error
+        messages.append(message)
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    response = StreamedResponse(stream, events(), open_provider(ProviderConfig("local")))
+    with pytest.raises(BaseException):  # noqa: B017 - as the server raised it, or in a group
+        await response({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
+
+    assert (left, chunks.closed) == (["left"], True)
+    await stream.close()
+    assert left == ["left"]
+
+
+async def test_when_one_call_fails_the_others_are_cut_off():
+    ended: list[str] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("slow")
+
+    async def bad() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await together([slow(), bad(), slow()])
+    assert ended == ["slow", "slow"]
