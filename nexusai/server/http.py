@@ -11,7 +11,7 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import orjson
@@ -58,6 +58,7 @@ HEADERS = "nexusai.headers"
 RATE_HEADERS = "nexusai.rate_headers"
 """Where a request keeps the headers that tell its caller what is left of its limit."""
 
+T = TypeVar("T")
 Route = Callable[[Request], Awaitable[Response]]
 
 
@@ -335,6 +336,20 @@ def wait_preference(preferred: dict[str, str], limit: float) -> float | None:
     """Seconds of `wait=N`, at most `limit`; None when it is absent or not a number, as RFC 7240 has it."""
     value = preferred.get("wait", "")
     return min(float(value), limit) if value.isascii() and value.isdigit() else None
+
+
+async def read_as(request: Request, kind: type[T], limit: int) -> T:
+    """The JSON body as a `kind` of msgspec. Raises a 400 `Problem` that names the field, a 413 or a 415."""
+    body = await read_json(request, limit)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except MALFORMED as error:
+        raise invalid(error) from None
+
+
+def page_response(shown: Sequence[Any], following: str | None) -> Response:
+    """One page of a list; `following` is the cursor of the next one, if there is one."""
+    return JsonResponse({"data": shown, "has_more": following is not None, "next_cursor": following})
 
 
 def place_of(cursor: str | None) -> int:

@@ -13,7 +13,15 @@ from starlette.responses import Response, StreamingResponse
 from nexusai.server.batches.models import BatchRequest
 from nexusai.server.batches.service import BatchService
 from nexusai.server.files.service import FileService
-from nexusai.server.http import MALFORMED, JsonResponse, idempotency_key, invalid, read_json, request_id
+from nexusai.server.http import (
+    MALFORMED,
+    JsonResponse,
+    idempotency_key,
+    invalid,
+    page_response,
+    read_json,
+    request_id,
+)
 from nexusai.server.keys.service import KeyService
 
 __all__ = ["BatchRoutes"]
@@ -48,7 +56,7 @@ class BatchRoutes:
         """List batches, newest first."""
         project = await self.keys.project(request)
         shown, following = await self.batches.page(project, cursor, limit)
-        return JsonResponse({"data": shown, "has_more": following is not None, "next_cursor": following})
+        return page_response(shown, following)
 
     async def get(self, request: Request, batch_id: str) -> Response:
         """How far a batch is."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any, Final
 
 import orjson
@@ -17,7 +16,7 @@ from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider
 from nexusai.server.gateway.bodies import read
 from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
-from nexusai.server.gateway.errors import headers_of, problem_of
+from nexusai.server.gateway.errors import answering, headers_of, problem_of
 from nexusai.server.gateway.messages import (
     CountBody,
     EventWriter,
@@ -26,7 +25,7 @@ from nexusai.server.gateway.messages import (
     prompt_of,
     request_of,
 )
-from nexusai.server.http import ClientGone, JsonResponse, Problem, read_json
+from nexusai.server.http import JsonResponse, Problem, read_json
 from nexusai.server.http import request_id as current_request
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
@@ -34,7 +33,6 @@ from nexusai.server.keys.service import KeyService
 
 __all__ = ["AnthropicRoutes"]
 
-View = Callable[..., Coroutine[Any, Any, Response]]
 
 _TYPES: Final[Mapping[int, str]] = {
     400: "invalid_request_error",
@@ -57,23 +55,19 @@ def _error(problem: Problem) -> dict[str, Any]:
     }
 
 
-def _anthropic(view: View) -> View:
-    """A route whose errors, and whose name for the request id, are Anthropic's."""
+def _refusal(error: Exception) -> Response:
+    problem = problem_of(error)
+    content, status = orjson.dumps(_error(problem)), CODES[problem.code].status
+    headers = {**headers_of(problem), **_named()}
+    return Response(content, status, headers, media_type="application/json")
 
-    @wraps(view)
-    async def answered(*args: Any, **kwargs: Any) -> Response:
-        try:
-            answer = await view(*args, **kwargs)
-        except ClientGone:
-            raise
-        except Exception as error:
-            problem = problem_of(error)
-            content, status = orjson.dumps(_error(problem)), CODES[problem.code].status
-            answer = Response(content, status, headers_of(problem), media_type="application/json")
-        answer.raw_headers.append((b"request-id", current_request.get().encode()))
-        return answer
 
-    return answered
+def _named() -> dict[str, str]:
+    """The request id, under the name by which Anthropic's clients look for it."""
+    return {"request-id": current_request.get()}
+
+
+_anthropic = answering(_refusal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +90,7 @@ class AnthropicRoutes:
             return await self._streamed(request, caller, provider, asked)
         async with self.calls.under_way(caller):
             answer = await unless_gone(request, provider.chat(asked))
-        return JsonResponse(answer_of(answer, new_id("msg")), headers=told(provider, answer.cost))
+        return JsonResponse(answer_of(answer, new_id("msg")), headers=told(provider, answer.cost) | _named())
 
     async def _streamed(
         self, request: Request, caller: Caller, provider: Provider, asked: ChatRequest
@@ -114,7 +108,7 @@ class AnthropicRoutes:
             except Exception as error:
                 yield _wire(_error(problem_of(error)))
 
-        return StreamedResponse(stream, events(), provider)
+        return StreamedResponse(stream, events(), provider, _named())
 
     @_anthropic
     async def count_tokens(self, request: Request) -> Response:
@@ -124,7 +118,7 @@ class AnthropicRoutes:
         self.calls.resolve("chat", body.model)
         tokens = estimate_message_tokens(prompt_of(body))
         tokens += sum(estimate_tokens(json.dumps(tool)) for tool in body.tools or ())
-        return JsonResponse({"input_tokens": tokens})
+        return JsonResponse({"input_tokens": tokens}, headers=_named())
 
 
 def _wire(event: Mapping[str, Any]) -> bytes:

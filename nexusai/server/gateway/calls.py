@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -89,9 +89,15 @@ class Stream:
 class StreamedResponse(StreamingResponse):
     """Server-sent events of a stream, which is closed however the response ends."""
 
-    def __init__(self, stream: Stream, events: AsyncIterator[bytes], provider: Provider) -> None:
-        headers = {**STREAMING, "x-nexus-provider": provider.name}
-        super().__init__(events, media_type="text/event-stream", headers=headers)
+    def __init__(
+        self,
+        stream: Stream,
+        events: AsyncIterator[bytes],
+        provider: Provider,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        told = {**STREAMING, "x-nexus-provider": provider.name, **(headers or {})}
+        super().__init__(events, media_type="text/event-stream", headers=told)
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
 from typing import Any, Final
 
 import orjson
@@ -11,10 +12,10 @@ from starlette.responses import Response
 
 from nexusai.error import CODES
 from nexusai.providers.errors import AdapterError, CircuitOpenError
-from nexusai.server.http import Problem, broken
+from nexusai.server.http import ClientGone, Problem, broken
 from nexusai.server.tasks.endings import failure
 
-__all__ = ["error_body", "error_response", "headers_of", "problem_of"]
+__all__ = ["answering", "error_body", "error_response", "headers_of", "problem_of"]
 
 logger: logging.Logger = logging.getLogger("nexusai.server.gateway")
 
@@ -31,6 +32,7 @@ _TYPES: Final[Mapping[int, str]] = {
 }
 _NAMES: Final[Mapping[str, str]] = {"UNAUTHORIZED": "invalid_api_key"}
 NOT_FOUND: Final = 404
+View = Callable[..., Coroutine[Any, Any, Response]]
 LONGEST_WAIT: Final = 60
 """Seconds after which it is not worth a client's while to wait and try again."""
 
@@ -67,6 +69,24 @@ def error_body(problem: Problem) -> dict[str, Any]:
             "code": _NAMES.get(problem.code, problem.code.lower()),
         }
     }
+
+
+def answering(respond: Callable[[Exception], Response]) -> Callable[[View], View]:
+    """Routes whose errors are answered in the words of one API."""
+
+    def wrap(view: View) -> View:
+        @wraps(view)
+        async def answered(*args: Any, **kwargs: Any) -> Response:
+            try:
+                return await view(*args, **kwargs)
+            except ClientGone:
+                raise
+            except Exception as error:
+                return respond(error)
+
+        return answered
+
+    return wrap
 
 
 def error_response(error: Exception) -> Response:

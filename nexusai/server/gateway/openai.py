@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any, Final
 
 import orjson
@@ -38,8 +37,8 @@ from nexusai.server.gateway.bodies import (
 )
 from nexusai.server.gateway.calls import Calls, StreamedResponse, costs_of, together, told, unless_gone
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
-from nexusai.server.gateway.errors import error_body, error_response, problem_of
-from nexusai.server.http import ClientGone, JsonResponse, Problem, read_json, too_large
+from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
+from nexusai.server.http import JsonResponse, Problem, read_json, too_large
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.service import KeyService
@@ -47,7 +46,6 @@ from nexusai.server.tasks.shorthand import base64_of
 
 __all__ = ["OpenAIRoutes"]
 
-View = Callable[..., Coroutine[Any, Any, Response]]
 
 SAME_PROTOCOL: Final = frozenset({"openai", "openai_compatible", "azure"})
 """Adapters whose vendors answer Chat Completions themselves."""
@@ -64,19 +62,7 @@ MOST_AT_ONCE: Final = 8
 _LARGEST_RECORDING: Final = 200 * 1024 * 1024
 
 
-def _openai(view: View) -> View:
-    """A route whose errors are OpenAI's."""
-
-    @wraps(view)
-    async def answered(*args: Any, **kwargs: Any) -> Response:
-        try:
-            return await view(*args, **kwargs)
-        except ClientGone:
-            raise
-        except Exception as error:
-            return error_response(error)
-
-    return answered
+_openai = answering(error_response)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-import msgspec
 from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nexusai.server.http import MALFORMED, JsonResponse, idempotency_key, invalid, read_json
+from nexusai.server.http import JsonResponse, idempotency_key, page_response, read_as
 from nexusai.server.keys.models import CreateKey, CreateProject, RotateKey, UpdateKey, UpdateProject
 from nexusai.server.keys.service import KeyService
 
@@ -18,12 +17,6 @@ __all__ = ["KeyRoutes"]
 
 T = TypeVar("T")
 Limit = Annotated[int, Query(ge=1, le=100)]
-
-_create = msgspec.json.Decoder(CreateKey)
-_update = msgspec.json.Decoder(UpdateKey)
-_rotate = msgspec.json.Decoder(RotateKey)
-_create_project = msgspec.json.Decoder(CreateProject)
-_update_project = msgspec.json.Decoder(UpdateProject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +27,7 @@ class KeyRoutes:
     async def create(self, request: Request) -> Response:
         """Make a key. The answer shows it, once."""
         caller = await self.keys.admit(request, "admin")
-        asked = await self._body(request, _create)
+        asked = await self._body(request, CreateKey)
         shown = await self.keys.make(caller, asked, idempotency_key(request))
         return JsonResponse(shown, 201, {"Location": f"/api/v1/keys/{shown['key_id']}"})
 
@@ -44,7 +37,7 @@ class KeyRoutes:
         """List keys, newest first, none with itself."""
         caller = await self.keys.admit(request, "admin")
         rows, following = await self.keys.page(caller, project, cursor, limit)
-        return _page([key.show() for key in rows], following)
+        return page_response([key.show() for key in rows], following)
 
     async def get(self, request: Request, key_id: str) -> Response:
         """What is known of a key."""
@@ -54,7 +47,7 @@ class KeyRoutes:
     async def update(self, request: Request) -> Response:
         """Change what a key may do; `null` takes a limit away."""
         caller = await self.keys.admit(request, "admin")
-        asked = await self._body(request, _update)
+        asked = await self._body(request, UpdateKey)
         return JsonResponse((await self.keys.update(caller, request.path_params["key_id"], asked)).show())
 
     async def rotate(self, request: Request) -> Response:
@@ -63,7 +56,7 @@ class KeyRoutes:
         empty = (
             request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
         )
-        asked = RotateKey() if empty else await self._body(request, _rotate)
+        asked = RotateKey() if empty else await self._body(request, RotateKey)
         key_id = request.path_params["key_id"]
         idempotent = idempotency_key(request)
         return JsonResponse(await self.keys.rotate(caller, key_id, asked.grace_seconds, idempotent))
@@ -76,7 +69,7 @@ class KeyRoutes:
     async def create_project(self, request: Request) -> Response:
         """Make a project: what belongs to it is seen by its keys alone."""
         await self.keys.admit(request, "platform")
-        asked = await self._body(request, _create_project)
+        asked = await self._body(request, CreateProject)
         project = await self.keys.make_project(asked, idempotency_key(request))
         return JsonResponse(project.show(), 201, {"Location": f"/api/v1/projects/{project.id}"})
 
@@ -84,7 +77,7 @@ class KeyRoutes:
         """List projects, newest first."""
         await self.keys.admit(request, "platform")
         rows, following = await self.keys.page_projects(cursor, limit)
-        return _page([project.show() for project in rows], following)
+        return page_response([project.show() for project in rows], following)
 
     async def get_project(self, request: Request, project_id: str) -> Response:
         """A project and its limits."""
@@ -94,17 +87,9 @@ class KeyRoutes:
     async def update_project(self, request: Request) -> Response:
         """Change a project's name or limits; `null` takes a limit away."""
         caller = await self.keys.admit(request, "platform")
-        asked = await self._body(request, _update_project)
+        asked = await self._body(request, UpdateProject)
         project_id = request.path_params["project_id"]
         return JsonResponse((await self.keys.update_project(caller, project_id, asked)).show())
 
-    async def _body(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-        body = await read_json(request, self.max_body_bytes)
-        try:
-            return decoder.decode(body)
-        except MALFORMED as error:
-            raise invalid(error) from None
-
-
-def _page(shown: list[dict[str, Any]], following: str | None) -> Response:
-    return JsonResponse({"data": shown, "has_more": following is not None, "next_cursor": following})
+    async def _body(self, request: Request, kind: type[T]) -> T:
+        return await read_as(request, kind, self.max_body_bytes)

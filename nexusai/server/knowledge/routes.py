@@ -11,15 +11,7 @@ from starlette.responses import Response
 
 from nexusai.server.files.service import FileService
 from nexusai.server.files.upload import Upload
-from nexusai.server.http import (
-    MALFORMED,
-    JsonResponse,
-    header,
-    idempotency_key,
-    invalid,
-    read_json,
-    request_id,
-)
+from nexusai.server.http import JsonResponse, header, idempotency_key, read_as, request_id
 from nexusai.server.keys.service import KeyService
 from nexusai.server.knowledge.models import (
     AddDocument,
@@ -119,8 +111,4 @@ class KnowledgeRoutes:
         return JsonResponse(show_hits(wanted.query, found.mode, found.hits))
 
     async def _body(self, request: Request, kind: type[T]) -> T:
-        body = await read_json(request, self.max_body_bytes)
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except MALFORMED as error:
-            raise invalid(error) from None
+        return await read_as(request, kind, self.max_body_bytes)

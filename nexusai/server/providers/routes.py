@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nexusai.server.catalogue import Catalogue, Offer
-from nexusai.server.http import JsonResponse, place_of
+from nexusai.server.http import JsonResponse, page_response, place_of
 from nexusai.server.keys.service import KeyService
 
 __all__ = ["ProviderRoutes"]
@@ -36,9 +36,7 @@ class ProviderRoutes:
         ]
         start = place_of(cursor)
         shown = [_shown(offer) for offer in offers[start : start + limit]]
-        more = start + limit < len(offers)
-        following = str(start + limit) if more else None
-        return JsonResponse({"data": shown, "has_more": more, "next_cursor": following})
+        return page_response(shown, str(start + limit) if start + limit < len(offers) else None)
 
     async def list(self, request: Request) -> Response:
         """The providers that are configured, most preferred first, and whether their models answer."""

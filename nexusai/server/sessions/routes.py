@@ -10,15 +10,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nexusai.server.http import (
-    MALFORMED,
-    JsonResponse,
-    Problem,
-    idempotency_key,
-    invalid,
-    read_json,
-    request_id,
-)
+from nexusai.server.http import JsonResponse, Problem, idempotency_key, read_as, request_id
 from nexusai.server.keys.service import KeyService
 from nexusai.server.sessions.models import (
     CreateSession,
@@ -133,11 +125,7 @@ class SessionRoutes:
         return await self.answers.answer(request, row, wanted.stream, cancel_on_disconnect=cancel, show=_turn)
 
     async def _body(self, request: Request, kind: type[T]) -> T:
-        body = await read_json(request, self.max_body_bytes)
-        try:
-            return msgspec.json.decode(body, type=kind)
-        except MALFORMED as error:
-            raise invalid(error) from None
+        return await read_as(request, kind, self.max_body_bytes)
 
 
 def _turn(row: TaskRow) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-import msgspec
 from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nexusai.server.http import MALFORMED, JsonResponse, idempotency_key, invalid, read_json
+from nexusai.server.http import JsonResponse, idempotency_key, page_response, read_as
 from nexusai.server.keys.service import KeyService
 from nexusai.server.webhooks.models import CreateWebhook, UpdateWebhook
 from nexusai.server.webhooks.service import WebhookService
@@ -19,9 +18,6 @@ __all__ = ["WebhookRoutes"]
 
 T = TypeVar("T")
 Limit = Annotated[int, Query(ge=1, le=100)]
-
-_create = msgspec.json.Decoder(CreateWebhook)
-_update = msgspec.json.Decoder(UpdateWebhook)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +29,14 @@ class WebhookRoutes:
     async def create(self, request: Request) -> Response:
         """Have an address called when the project's tasks end. The answer shows its secret, once."""
         project = await self.keys.project(request)
-        asked = await self._body(request, _create)
+        asked = await self._body(request, CreateWebhook)
         shown = await self.webhooks.create(project, asked, idempotency_key(request))
         return JsonResponse(shown, 201, {"Location": f"/api/v1/webhooks/{shown['webhook_id']}"})
 
     async def list(self, request: Request, cursor: str | None = None, limit: Limit = 20) -> Response:
         """List endpoints, newest first."""
         project = await self.keys.project(request)
-        return _page(await self.webhooks.page(project, cursor, limit))
+        return page_response(*await self.webhooks.page(project, cursor, limit))
 
     async def secret(self, request: Request) -> Response:
         """What signs the calls to addresses that tasks and batches name themselves."""
@@ -55,7 +51,7 @@ class WebhookRoutes:
     async def update(self, request: Request) -> Response:
         """Change an endpoint, or switch it on again."""
         project = await self.keys.project(request)
-        asked = await self._body(request, _update)
+        asked = await self._body(request, UpdateWebhook)
         return JsonResponse(await self.webhooks.update(project, request.path_params["webhook_id"], asked))
 
     async def rotate(self, request: Request, webhook_id: str) -> Response:
@@ -74,21 +70,12 @@ class WebhookRoutes:
     ) -> Response:
         """The log of an endpoint's calls, newest first."""
         project = await self.keys.project(request)
-        return _page(await self.webhooks.log(project, webhook_id, cursor, limit))
+        return page_response(*await self.webhooks.log(project, webhook_id, cursor, limit))
 
     async def redeliver(self, request: Request, webhook_id: str, delivery_id: str) -> Response:
         """Send a delivery again."""
         project = await self.keys.project(request)
         return JsonResponse(await self.webhooks.redeliver(project, webhook_id, delivery_id), 202)
 
-    async def _body(self, request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-        body = await read_json(request, self.max_body_bytes)
-        try:
-            return decoder.decode(body)
-        except MALFORMED as error:
-            raise invalid(error) from None
-
-
-def _page(found: tuple[list[dict[str, Any]], str | None]) -> Response:
-    shown, following = found
-    return JsonResponse({"data": shown, "has_more": following is not None, "next_cursor": following})
+    async def _body(self, request: Request, kind: type[T]) -> T:
+        return await read_as(request, kind, self.max_body_bytes)
