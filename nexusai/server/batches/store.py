@@ -78,8 +78,9 @@ class BatchStore:
         return await self._items(and_(items.c.batch_id == batch_id, items.c.position > position), limit)
 
     async def note(self, batch_id: str, handed_in: Sequence[Item]) -> None:
-        """What became of some requests: a task, or a refusal."""
-        where = and_(items.c.batch_id == batch_id, items.c.position == bindparam("at"))
+        """What became of some requests: a task, or a refusal. One that was cancelled meanwhile stays so."""
+        one = and_(items.c.batch_id == batch_id, items.c.position == bindparam("at"))
+        where = and_(one, items.c.error_json.is_(None))
         change = update(items).where(where).values(task_id=bindparam("task"), error_json=bindparam("error"))
         rows = [{"at": item.position, "task": item.task_id, "error": item.error_json} for item in handed_in]
         await self._database.run(lambda connection: connection.execute(change, rows))
