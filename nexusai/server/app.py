@@ -22,6 +22,7 @@ from nexusai.server.files.routes import FileRoutes
 from nexusai.server.gateway.anthropic import AnthropicRoutes
 from nexusai.server.gateway.calls import Calls
 from nexusai.server.gateway.errors import error_response
+from nexusai.server.gateway.media import MediaRoutes
 from nexusai.server.gateway.openai import OpenAIRoutes
 from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
 from nexusai.server.keys import schema as keys_schema
@@ -76,7 +77,10 @@ def create_app(platform: Platform) -> ASGIApp:
         _keys(KeyRoutes(platform.keys, settings.max_body_bytes)),
         _usage(UsageRoutes(platform.usage, platform.keys)),
         _providers(ProviderRoutes(platform.catalogue, platform.keys)),
-        _openai(OpenAIRoutes(calls, platform.keys, platform.files, settings.max_body_bytes)),
+        _openai(
+            OpenAIRoutes(calls, platform.keys, settings.max_body_bytes),
+            MediaRoutes(calls, platform.keys, platform.files, settings.max_body_bytes),
+        ),
         _anthropic(AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)),
         _health(platform),
     ):
@@ -255,16 +259,16 @@ def _providers(routes: ProviderRoutes) -> APIRouter:
     return router
 
 
-def _openai(routes: OpenAIRoutes) -> APIRouter:
+def _openai(routes: OpenAIRoutes, media: MediaRoutes) -> APIRouter:
     """OpenAI's own document says what these take and answer."""
     router = APIRouter(prefix="/v1", tags=["gateway"])
     answer: dict[str, Any] = {"response_class": Response}
     json, form = openapi.opaque("application/json"), openapi.opaque("multipart/form-data")
     _add(router, "POST", "/chat/completions", routes.chat, None, plain=json, **answer)
     _add(router, "POST", "/embeddings", routes.embeddings, None, plain=json, **answer)
-    _add(router, "POST", "/images/generations", routes.images, None, plain=json, **answer)
-    _add(router, "POST", "/audio/speech", routes.speech, None, plain=json, **answer)
-    _add(router, "POST", "/audio/transcriptions", routes.transcriptions, None, plain=form, **answer)
+    _add(router, "POST", "/images/generations", media.images, None, plain=json, **answer)
+    _add(router, "POST", "/audio/speech", media.speech, None, plain=json, **answer)
+    _add(router, "POST", "/audio/transcriptions", media.transcriptions, None, plain=form, **answer)
     _add(router, "POST", "/moderations", routes.moderations, None, plain=json, **answer)
     _add(router, "GET", "/models", routes.models, None, plain={}, **answer)
     one = {"parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]}

@@ -19,7 +19,7 @@ __all__ = ["HEAD", "Database", "migrate"]
 
 T = TypeVar("T")
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration."""
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
