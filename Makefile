@@ -12,10 +12,10 @@ BENCH := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo serve test interop check bench bench-sdk docs constraints clean
+.PHONY: help demo serve test interop check bench bench-sdk bench-gateway docs constraints clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(APP)  ## start the platform, run real tasks, kill it in the middle, lose nothing
 	@$(BIN)/nexusai demo $(ARGS)
@@ -40,6 +40,9 @@ bench: $(APP)  ## measure the platform on this machine
 
 bench-sdk: $(BENCH)  ## measure the SDK beside httpx, openai and replicate
 	@$(BIN)/python benchmarks/sdk.py $(ARGS)
+
+bench-gateway: $(APP) .venv/litellm/bin/litellm .venv/portkey/package.json  ## measure the gateway beside LiteLLM's and Portkey's
+	@$(BIN)/python benchmarks/gateway.py $(ARGS)
 
 docs: $(DEV)  ## make the generated pages under docs/ again
 	@for script in scripts/openapi.py scripts/generate_docs.py scripts/provider_docs.py; do \
@@ -76,6 +79,14 @@ $(APP) $(DEV) $(BENCH): pyproject.toml constraints.txt Makefile $(BIN)/pip
 	@$(BIN)/python -m venv .venv/litellm
 	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --python .venv/litellm/bin/python 'litellm[proxy]>=1.70'; } || \
 	  .venv/litellm/bin/python -m pip install -qq 'litellm[proxy]>=1.70'
+
+# Its own choice of @hono/node-server does not stream. Without npm it is left out.
+.venv/portkey/package.json: | $(BIN)/pip
+	@if command -v npm >/dev/null; then \
+	  echo "Installing Portkey's gateway into .venv/portkey" && mkdir -p .venv/portkey && \
+	  npm install --prefix .venv/portkey --silent --no-audit --no-fund --save-exact \
+	    @portkey-ai/gateway@1.15.2 @hono/node-server@1.13.8; \
+	fi
 
 # Debian's Python comes without ensurepip: virtualenv, from a folder thrown away afterwards, does without.
 $(BIN)/pip:
