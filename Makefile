@@ -41,7 +41,7 @@ bench: $(APP)  ## measure the platform on this machine
 bench-sdk: $(BENCH)  ## measure the SDK beside httpx, openai and replicate
 	@$(BIN)/python benchmarks/sdk.py $(ARGS)
 
-bench-gateway: $(APP) .venv/litellm/bin/litellm .venv/portkey/package.json  ## measure the gateway beside LiteLLM's and Portkey's
+bench-gateway: $(APP) .venv/litellm/bin/litellm .venv/portkey/package-lock.json  ## measure the gateway beside LiteLLM's and Portkey's
 	@$(BIN)/python benchmarks/gateway.py $(ARGS)
 
 docs: $(DEV)  ## make the generated pages under docs/ again
@@ -80,12 +80,13 @@ $(APP) $(DEV) $(BENCH): pyproject.toml constraints.txt Makefile $(BIN)/pip
 	@{ [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --python .venv/litellm/bin/python 'litellm[proxy]>=1.70'; } || \
 	  .venv/litellm/bin/python -m pip install -qq 'litellm[proxy]>=1.70'
 
-# Its own choice of @hono/node-server does not stream. Without npm it is left out.
-.venv/portkey/package.json: | $(BIN)/pip
+# With a newer @hono/node-server, which it would choose, it answers every stream with a 500. No npm: left out.
+.venv/portkey/package-lock.json: | $(BIN)/pip
 	@if command -v npm >/dev/null; then \
-	  echo "Installing Portkey's gateway into .venv/portkey" && mkdir -p .venv/portkey && \
-	  npm install --prefix .venv/portkey --silent --no-audit --no-fund --save-exact \
-	    @portkey-ai/gateway@1.15.2 @hono/node-server@1.13.8; \
+	  echo "Installing Portkey's gateway into .venv/portkey"; mkdir -p .venv/portkey; \
+	  echo '{"dependencies": {"@portkey-ai/gateway": "1.15.2"}, "overrides": {"@hono/node-server": "1.13.8"}}' \
+	    > .venv/portkey/package.json; \
+	  npm install --prefix .venv/portkey --silent --no-audit --no-fund; \
 	fi
 
 # Debian's Python comes without ensurepip: virtualenv, from a folder thrown away afterwards, does without.
