@@ -6,20 +6,21 @@ switches its vendor on; a vendor that needs none is switched on by its base URL.
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from nexusai.error import ConfigurationError
+from nexusai.providers import checks
 from nexusai.providers.adapters.registry import provider_names, vendor_of
 from nexusai.providers.adapters.vendor import Vendor
+from nexusai.providers.findings import Findings, Wrong
 from nexusai.providers.types import Capability
+from nexusai.providers.yaml_file import VARIABLE, read_yaml
 
 __all__ = ["ProviderConfig", "config_for", "configured", "load_config"]
 
@@ -64,7 +65,7 @@ class ProviderConfig:
         and what it has to be.
         """
         environ = os.environ if environ is None else environ
-        given = _checked(_filled(settings, environ))
+        given = checks.settings(_CHECKS, environ)(settings)
         if "provider" not in given:
             raise ConfigurationError(f"provider is missing: one of {', '.join(provider_names())}")
         if given["provider"] == "local":
@@ -78,13 +79,15 @@ class ProviderConfig:
         return config
 
 
-def configured(environ: Mapping[str, str]) -> dict[str, ProviderConfig]:
-    """Every provider that the environment switches on, most preferred first.
+def configured(environ: Mapping[str, str], without: Collection[str] = ()) -> dict[str, ProviderConfig]:
+    """Every provider that the environment switches on, most preferred first, but those `without`.
 
     Raises `ConfigurationError` when a base URL is not one.
     """
     configs = {}
     for name in provider_names():
+        if name in without:
+            continue
         vendor = vendor_of(name)
         if _first(environ, vendor.keys if vendor.key_required else vendor.moved_by):
             config = _from({"provider": name}, environ)
@@ -112,42 +115,47 @@ def load_config(path: str | Path, environ: Mapping[str, str] | None = None) -> d
     """The `providers` of a YAML file, by the names that it gives them.
 
     An entry is what `ProviderConfig.from_mapping` takes; its `provider` is its name where it says no other.
-    Raises `ConfigurationError`, which names the file and the setting.
+    Raises `ConfigurationError`: a line for all that is wrong, with its place and what it has to be.
     """
-    try:
-        listed = _read(Path(path)).get("providers", {})
-        if not isinstance(listed, Mapping):
-            raise ConfigurationError("providers must be a mapping of names to settings")
-        return {str(name): _entry(str(name), settings, environ) for name, settings in listed.items()}
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
+    environ = os.environ if environ is None else environ
+    document = read_yaml(Path(path))
+    findings = Findings()
+    configs = {}
+    for name, settings in section(findings, document.value, "providers").items():
+        with findings.at("providers", name):
+            configs[name] = entry(name, settings, environ)
+    with document.explaining(environ):
+        findings.settle()
+    return configs
 
 
-def _entry(name: str, settings: Any, environ: Mapping[str, str] | None) -> ProviderConfig:
-    try:
-        if not isinstance(settings, Mapping | None):
-            raise ConfigurationError(f"its settings must be a mapping, not {type(settings).__name__}")
-        return ProviderConfig.from_mapping({"provider": name, **(settings or {})}, environ)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"providers.{name}: {error}") from None
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        import yaml
-    except ImportError:
-        raise ConfigurationError("YAML files are read by PyYAML: pip install 'nexusai[yaml]'") from None
-    try:
-        document = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        at = getattr(error, "problem_mark", None)  # the text around it may hold a key
-        where = f" in line {at.line + 1}" if at else ""
-        raise ConfigurationError(f"is no YAML{where}") from None
+def section(findings: Findings, document: Any, name: str) -> Mapping[str, Any]:
+    """A part of a file; empty where there is none."""
     if not isinstance(document, Mapping | None):
-        raise ConfigurationError("must be a mapping with `providers`")
-    return document or {}
+        findings.add((), "must be a mapping with `providers`")
+        return {}
+    found = (document or {}).get(name)
+    if not isinstance(found, Mapping | None):
+        findings.add((name,), "must be a mapping of names to settings")
+        return {}
+    return found or {}
+
+
+def entry(name: str, settings: Any, environ: Mapping[str, str]) -> ProviderConfig:
+    """A provider, by what stands under its name. Raises `ConfigurationError`."""
+    if not isinstance(settings, Mapping | None):
+        raise ConfigurationError("must be a mapping of settings")
+    return ProviderConfig.from_mapping({"provider": name, **(settings or {})}, environ)
+
+
+def key_source(name: str, settings: Any, environ: Mapping[str, str]) -> str:
+    """Where the key of a provider comes from, for people to read; never the key."""
+    given = settings if isinstance(settings, Mapping) else {}
+    if isinstance(key := given.get("api_key"), str):
+        return ", ".join(VARIABLE.findall(key)) or "the file"
+    vendor = given.get("provider") or name
+    keys = () if vendor == "local" else vendor_of(vendor).keys
+    return next((variable for variable in keys if environ.get(variable, "").strip()), "none")
 
 
 def _from(given: Mapping[str, Any], environ: Mapping[str, str]) -> ProviderConfig:
@@ -156,7 +164,7 @@ def _from(given: Mapping[str, Any], environ: Mapping[str, str]) -> ProviderConfi
     vendor = vendor_of(provider)
     base_url = _base_url(vendor, given.get("base_url"), environ)
     models = {use: name for use, key in vendor.model_keys.items() if (name := _first(environ, [key]))}
-    proxy = (text := _first(environ, [_PROXY])) and _proxy(_PROXY, text)
+    proxy = (text := _first(environ, [_PROXY])) and _checked(_PROXY, checks.proxy, text)
     found = {
         "api_key": _first(environ, vendor.keys),
         "proxy": None if urlsplit(base_url or "").hostname in _HERE else proxy,
@@ -192,11 +200,20 @@ def _first(environ: Mapping[str, str], names: Iterable[str]) -> str | None:
 
 def _base_url(vendor: Vendor, given: str | None, environ: Mapping[str, str]) -> str | None:
     if given is not None:
-        return _completed(vendor, _url("base_url", given))
+        return _completed(vendor, given)
     for name in vendor.moved_by:
         if text := _first(environ, [name]):
-            return _completed(vendor, _url(name, _of_host(vendor, text) if name.endswith("_HOST") else text))
+            url = _of_host(vendor, text) if name.endswith("_HOST") else text
+            return _completed(vendor, _checked(name, checks.url, url))
     return vendor.base_url or None
+
+
+def _checked(variable: str, check: Callable[[Any], str], value: str) -> str:
+    """What a variable of the environment says."""
+    findings = Findings()
+    with findings.at(variable):
+        return check(value)
+    raise Wrong(findings.faults)
 
 
 def _of_host(vendor: Vendor, text: str) -> str:
@@ -215,87 +232,24 @@ def _completed(vendor: Vendor, url: str) -> str:
     return url if urlsplit(url).path else url + vendor.base_path
 
 
-def _filled(settings: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """The settings with the environment in place of every `${NAME}`."""
-
-    def fill(name: str, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {part: fill(f"{name}.{part}", inner) for part, inner in value.items()}
-        if not isinstance(value, str):
-            return value
-        for variable in re.findall(r"\$\{(\w+)\}", value):
-            if variable not in environ:
-                raise ConfigurationError(f"{name} names the variable {variable}, which is not set")
-        return re.sub(r"\$\{(\w+)\}", lambda found: environ[found[1]], value)
-
-    return {name: fill(name, value) for name, value in settings.items()}
+def _provider(value: Any) -> str:
+    name = checks.text(value)
+    if name != "local":
+        vendor_of(name)
+    return name
 
 
-def _checked(settings: Mapping[str, Any]) -> dict[str, Any]:
-    for name in settings:
-        if name not in _CHECKS:
-            nearest = get_close_matches(str(name), _CHECKS, 1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"the settings are {', '.join(_CHECKS)}"
-            raise ConfigurationError(f"there is no setting {name!r}: {hint}")
-    return {name: _CHECKS[name](name, value) for name, value in settings.items() if value is not None}
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{name} must be a text that is not empty")
-    return value.strip()
-
-
-def _url(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not re.match(r"https?://[^/\s]", value):
-        raise ConfigurationError(f"{name} must be a URL such as http://localhost:11434/v1")
-    return value.rstrip("/")
-
-
-def _proxy(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not re.match(r"https?://[^/\s]", value):
-        raise ConfigurationError(f"{name} must be a URL such as http://localhost:3128")
-    return value
-
-
-def _seconds(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ConfigurationError(f"{name} must be a number of seconds above 0")
-    return float(value)
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"{name} must be a whole number from 0")
-    return value
-
-
-def _texts(name: str, value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{name} must be a mapping of names to texts")
-    return {str(part): _text(f"{name}.{part}", inner) for part, inner in value.items()}
-
-
-def _models(name: str, value: Any) -> dict[str, str]:
-    models = _texts(name, value)
-    for capability in models:
-        if capability not in get_args(Capability):
-            known = ", ".join(get_args(Capability))
-            raise ConfigurationError(f"{name}: there is no capability {capability!r}: they are {known}")
-    return models
-
-
-_CHECKS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
-    "provider": _text,
-    "api_key": _text,
-    "base_url": _url,
-    "timeout": _seconds,
-    "max_retries": _count,
-    "models": _models,
-    "options": _texts,
-    "connect": _seconds,
-    "first_token": _seconds,
-    "total": _seconds,
-    "proxy": _proxy,
-    "ca_file": _text,
+_CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "provider": _provider,
+    "api_key": checks.text,
+    "base_url": checks.url,
+    "timeout": checks.seconds,
+    "max_retries": checks.count(),
+    "models": checks.models,
+    "options": checks.texts,
+    "connect": checks.seconds,
+    "first_token": checks.seconds,
+    "total": checks.seconds,
+    "proxy": checks.proxy,
+    "ca_file": checks.text,
 }

@@ -132,6 +132,16 @@ class Models:
         over = {key: _over(self._lines.get(key, {}), key, line) for key, line in lines.items()}
         return Models({**self._lines, **over})
 
+    def under(self, names: Mapping[str, str]) -> Models:
+        """This table, in which what is known of a provider's models holds under other names of it too."""
+        more = {
+            f"{name}/{key.partition('/')[2]}": line
+            for name, provider in names.items()
+            for key, line in self._lines.items()
+            if key.partition("/")[0] == provider != name
+        }
+        return Models({**more, **self._lines}) if more else self
+
     def find(self, provider: str | None, model: str) -> Match | None:
         """What is known of a model; without a provider, of any that has it under that name."""
         key = provider, model.casefold()

@@ -66,7 +66,7 @@ def test_a_base_url_alone_does_not_switch_a_vendor_on():
 
 @pytest.mark.parametrize("url", ["localhost:11434/v1", "ftp://x", "sk-1234", "http://"])
 def test_what_is_no_url_is_named_by_its_variable_and_not_shown(url: str):
-    with pytest.raises(ConfigurationError, match="NEXUS_PROVIDER_BASE_URL must be a URL such as") as failure:
+    with pytest.raises(ConfigurationError, match="NEXUS_PROVIDER_BASE_URL: must be a URL such as") as failure:
         configured({"NEXUS_PROVIDER_BASE_URL": url})
     assert "1234" not in str(failure.value)
 
@@ -164,7 +164,7 @@ def test_a_proxy_and_certificates_are_for_all():
     environ = {"GROQ_API_KEY": "k", "NEXUS_PROVIDER_PROXY": "http://p:1", "NEXUS_PROVIDER_CA_FILE": "/ca.pem"}
     config = configured(environ)["groq"]
     assert (config.proxy, config.ca_file) == ("http://p:1", "/ca.pem")
-    with pytest.raises(ConfigurationError, match="NEXUS_PROVIDER_PROXY must be a URL"):
+    with pytest.raises(ConfigurationError, match="NEXUS_PROVIDER_PROXY: must be a URL"):
         configured({**environ, "NEXUS_PROVIDER_PROXY": "p:1"})
 
 
@@ -177,7 +177,7 @@ def test_the_proxy_of_the_environment_is_not_for_this_very_machine(host):
 
 @pytest.mark.parametrize("proxy", ["socks5://p:1", "p:1", 8080])
 def test_a_proxy_is_an_http_url(proxy):
-    with pytest.raises(ConfigurationError, match="proxy must be a URL such as http://"):
+    with pytest.raises(ConfigurationError, match="proxy: must be a URL such as http://"):
         config_for("groq", {"GROQ_API_KEY": "k"}, proxy=proxy)
 
 
@@ -212,25 +212,25 @@ def test_settings_win_over_the_environment_and_models_are_added():
     ("settings", "message"),
     [
         ({}, "provider is missing: one of openai_compatible, "),
-        ({"provider": "openai", "api-key": "k"}, "there is no setting 'api-key': did you mean 'api_key'?"),
-        ({"provider": "openai", "q": 1}, "there is no setting 'q': the settings are provider, api_key"),
-        ({"provider": "openai", "api_key": 5}, "api_key must be a text that is not empty"),
-        ({"provider": "openai", "api_key": "${NONE}"}, "api_key names the variable NONE, which is not set"),
-        ({"provider": "openai", "timeout": "1m"}, "timeout must be a number of seconds above 0"),
-        ({"provider": "openai", "total": 0}, "total must be a number of seconds above 0"),
-        ({"provider": "openai", "connect": True}, "connect must be a number of seconds above 0"),
-        ({"provider": "openai", "max_retries": -1}, "max_retries must be a whole number from 0"),
-        ({"provider": "openai", "base_url": "sk-1"}, "base_url must be a URL such as"),
-        ({"provider": "openai", "proxy": "p"}, "proxy must be a URL such as http://localhost:3128"),
-        ({"provider": "openai", "models": ["m"]}, "models must be a mapping of names to texts"),
-        ({"provider": "openai", "models": {"chat": 1}}, "models.chat must be a text that is not empty"),
+        ({"provider": "openai", "api-key": "k"}, "api-key: no such setting; did you mean 'api_key'?"),
+        ({"provider": "openai", "q": 1}, "q: no such setting; there are provider, api_key"),
+        ({"provider": "openai", "api_key": 5}, "api_key: must be a text that is not empty"),
+        ({"provider": "openai", "api_key": "${NONE}"}, "api_key: names the variable NONE, which is not set"),
+        ({"provider": "openai", "timeout": "1m"}, "timeout: must be a number of seconds above 0"),
+        ({"provider": "openai", "total": 0}, "total: must be a number of seconds above 0"),
+        ({"provider": "openai", "connect": True}, "connect: must be a number of seconds above 0"),
+        ({"provider": "openai", "max_retries": -1}, "max_retries: must be a whole number from 0"),
+        ({"provider": "openai", "base_url": "sk-1"}, "base_url: must be a URL such as"),
+        ({"provider": "openai", "proxy": "p"}, "proxy: must be a URL such as http://localhost:3128"),
+        ({"provider": "openai", "models": ["m"]}, "models: must be a mapping of names to texts"),
+        ({"provider": "openai", "models": {"chat": 1}}, "models.chat: must be a text that is not empty"),
         (
             {"provider": "openai", "models": {"img": "m"}},
-            "models: there is no capability 'img': they are chat,",
+            "models.img: no such capability; did you mean 'images'?",
         ),
         (
             {"provider": "openai", "options": {"a": "${B}"}},
-            "options.a names the variable B, which is not set",
+            "options.a: names the variable B, which is not set",
         ),
         ({"provider": "groq"}, "provider 'groq' needs api_key: pass it, or set GROQ_API_KEY"),
     ],
@@ -273,18 +273,18 @@ providers:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("providers:\n  groq: {timeout: soon}", "providers.groq: timeout must be a number of seconds"),
-        ("providers:\n  groq: [1]", "providers.groq: its settings must be a mapping, not list"),
-        ("providers: [groq]", "providers must be a mapping of names to settings"),
-        ("- providers", "must be a mapping with `providers`"),
-        ("providers:\n  groq: {api_key: 'sk-1", "is no YAML in line 2"),
+        ("providers:\n  groq: {timeout: soon}", "2:10: providers.groq.timeout: must be a number of seconds"),
+        ("providers:\n  groq: [1]", "2:3: providers.groq: must be a mapping of settings"),
+        ("providers: [groq]", "1:1: providers: must be a mapping of names to settings"),
+        ("- providers", "1:1: must be a mapping with `providers`"),
+        ("providers:\n  groq: {api_key: 'sk-1", "2:24: is no YAML: found unexpected end of stream"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_place_and_without_its_text(file: Path, text: str, message: str):
     file.write_text(text)
     with pytest.raises(ConfigurationError) as failure:
         load_config(file, {})
-    assert str(failure.value).startswith(f"{file}: {message}")
+    assert str(failure.value).startswith(f"{file}:{message}")
     assert "sk-1" not in str(failure.value)
 
 
