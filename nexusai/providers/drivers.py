@@ -110,7 +110,7 @@ class AsyncDriver:
         finally:
             await opened.close()
 
-    async def stream(self, flow: Flow[None]) -> AsyncGenerator[StreamChunk, None]:
+    async def stream(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """What the flow emits. To close the generator is to close the connection at once."""
         opened = _Opened()
         try:

@@ -14,7 +14,7 @@ from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError, CapabilityError
 from nexusai.providers.flow import Operation
 from nexusai.providers.transport import HttpResponse
-from nexusai.providers.types import Capability, ChatRequest, SoundLimit
+from nexusai.providers.types import Capability, ChatRequest, RelayRequest, SoundLimit
 
 __all__ = ["Endpoint", "OperationName"]
 
@@ -69,7 +69,10 @@ class Endpoint:
 
     def operation(self, name: OperationName, request: Any) -> Operation[Any, Any]:
         """Raises `CapabilityError`, which names who can, when this provider cannot."""
-        operation: Operation[Any, Any] | None = getattr(self.adapter, name)
+        relayed = isinstance(request, RelayRequest)
+        operation: Operation[Any, Any] | None = (
+            self.adapter.relays.get(request.api) if relayed else getattr(self.adapter, name)
+        )
         for needed in self._needed(name, request):
             if operation is None or needed not in self.capabilities:
                 able = ", ".join(vendors_with(needed)) or "none"
@@ -78,11 +81,17 @@ class Endpoint:
         assert operation is not None  # noqa: S101 - something is always needed
         return operation
 
+    def relays(self, request: RelayRequest) -> bool:
+        """Whether the vendor speaks that API, and understands all that is asked for in it."""
+        if request.api not in self.adapter.relays:
+            return False
+        return self.adapter.understood is None or self.adapter.understood(self.config, request)
+
     def _needed(self, name: OperationName, request: Any) -> Iterator[Capability]:
         """What a provider must be able to do for this."""
         if name == "chat" or name == "stream" or name == "count_tokens":
             yield "stream" if name == "stream" else "chat"
-            if not self.vendor.features_by_model:
+            if not (self.vendor.features_by_model or isinstance(request, RelayRequest)):
                 yield from _features(request)
         elif name == "images":
             yield "image_edit" if request.images else "images"

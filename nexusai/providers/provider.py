@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from nexusai.providers.calls import Calls
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.drivers import AsyncDriver
-from nexusai.providers.endpoint import Endpoint
+from nexusai.providers.endpoint import Endpoint, OperationName
 from nexusai.providers.reliability.breaker import CircuitState
 from nexusai.providers.transport import Transport
 from nexusai.providers.types import (
@@ -21,6 +21,10 @@ from nexusai.providers.types import (
     ImageResponse,
     ModerationRequest,
     ModerationResponse,
+    RelayApi,
+    RelayChunk,
+    RelayRequest,
+    RelayResponse,
     SoundLimit,
     SpeechRequest,
     SpeechResponse,
@@ -30,6 +34,9 @@ from nexusai.providers.types import (
 )
 
 __all__ = ["AsyncProvider", "open_provider", "open_providers"]
+
+_RELAYED: Final[Mapping[RelayApi, OperationName]] = {"embeddings": "embeddings"}
+"""The operation that a call to an API is; elsewhere it is a chat."""
 
 
 class AsyncProvider:
@@ -91,6 +98,20 @@ class AsyncProvider:
             self._calls.call_at(self.name, "moderation", request)
         )
         return answer
+
+    def relays(self, request: RelayRequest) -> bool:
+        """Whether the vendor speaks that API, and understands all that is asked for in it."""
+        return self._endpoint.relays(request)
+
+    async def relay(self, request: RelayRequest) -> RelayResponse:
+        """The answer as the vendor gives it."""
+        flow = self._calls.call_at(self.name, _RELAYED.get(request.api, "chat"), request)
+        answer: RelayResponse = await self._driver.run(flow)
+        return answer
+
+    def relay_stream(self, request: RelayRequest) -> AsyncGenerator[RelayChunk, None]:
+        """The events as the vendor sends them. Closing the iterator closes the connection at once."""
+        return self._driver.stream(self._calls.call_at(self.name, "stream", request))
 
     async def aclose(self) -> None:
         """Let the threads go; the transport is the caller's."""

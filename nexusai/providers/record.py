@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from nexusai.providers.errors import AdapterError
-from nexusai.providers.types import Cost, FinishReason, Usage
+from nexusai.providers.types import Cost, FinishReason, RelayRequest, Usage
 
 __all__ = ["CallRecord", "settings_of"]
 
@@ -71,6 +72,9 @@ class CallRecord:
 
 def settings_of(request: Any) -> dict[str, Any]:
     """Those of a request that say nothing of its content."""
+    if isinstance(request, RelayRequest):
+        told = [name for name in _SETTINGS if request.fields.get(name, b"null") != b"null"]
+        return {name: json.loads(request.fields[name]) for name in told}
     given = {name: value for name in _SETTINGS if (value := getattr(request, name, None)) is not None}
     form = getattr(request, "response_format", None)
     if isinstance(form, Mapping):

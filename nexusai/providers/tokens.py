@@ -22,7 +22,14 @@ from typing import Any, Final, Literal, NamedTuple
 
 from nexusai.providers.models import Models, default_models
 
-__all__ = ["TokenCount", "count_tokens", "estimate_message_tokens", "estimate_tokens", "fit_max_tokens"]
+__all__ = [
+    "TokenCount",
+    "TokenTally",
+    "count_tokens",
+    "estimate_message_tokens",
+    "estimate_tokens",
+    "fit_max_tokens",
+]
 
 _TOKENS_PER_MATCH: Final = tuple(
     (re.compile(pattern), tokens)
@@ -42,6 +49,7 @@ _TOKENS_PER_MATCH: Final = tuple(
 )
 _SAMPLES: Final = 40
 _SAMPLE_LENGTH: Final = 500
+_PAGE: Final = 4096
 _PER_MESSAGE: Final = 4
 _PER_FRAME: Final = 3
 """What frames a message besides its role."""
@@ -93,6 +101,25 @@ def _texts(message: Mapping[str, Any]) -> Iterator[str]:
         function = call.get("function") if isinstance(call, Mapping) else None
         if isinstance(function, Mapping):
             yield from (value for value in function.values() if isinstance(value, str))
+
+
+class TokenTally:
+    """An estimate of a text that comes in pieces, of which no more is kept than a page."""
+
+    def __init__(self) -> None:
+        self._counted = 0
+        self._pieces: list[str] = []
+        self._length = 0
+
+    def add(self, piece: str) -> None:
+        self._pieces.append(piece)
+        self._length += len(piece)
+        if self._length > _PAGE:
+            self._counted, self._pieces, self._length = self.tokens, [], 0
+
+    @property
+    def tokens(self) -> int:
+        return self._counted + estimate_tokens("".join(self._pieces))
 
 
 class TokenCount(NamedTuple):

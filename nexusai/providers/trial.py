@@ -8,6 +8,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+from nexusai.providers.adapters.relay import prompt_tokens
 from nexusai.providers.costs import CostTracker
 from nexusai.providers.endpoint import Endpoint, OperationName
 from nexusai.providers.errors import AdapterError, CircuitOpenError, TimeoutError
@@ -18,10 +19,10 @@ from nexusai.providers.reliability.breaker import Circuit
 from nexusai.providers.reliability.limiter import Limiter, Reservation
 from nexusai.providers.reliability.retry import RetryPolicy, delay_before_retry, given_up
 from nexusai.providers.reliability.router import Deployment
-from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
+from nexusai.providers.tokens import TokenTally, estimate_message_tokens, estimate_tokens
 from nexusai.providers.trace import carrying
 from nexusai.providers.transport import HttpRequest, HttpResponse
-from nexusai.providers.types import ChatResponse, Cost, FinishReason, Usage
+from nexusai.providers.types import ChatResponse, Cost, FinishReason, RelayRequest, RelayResponse, Usage
 
 __all__ = ["Call", "Surroundings", "Trial"]
 
@@ -81,7 +82,7 @@ class Trial:
     answered_by: str | None = None
     finish_reason: FinishReason | None = None
     context: Context | None = None
-    produced: list[str] = field(default_factory=list)
+    produced: TokenTally = field(default_factory=TokenTally)
     reached: Mapping[str, Any] = field(default_factory=dict)
     """How requests reach this endpoint, where it is not the usual way."""
     begun: float = 0.0
@@ -111,8 +112,8 @@ class Trial:
     def _afford(self, request: Any) -> None:
         """Raises `BudgetExceededError` when prompt and `max_tokens` would cost more than what is left."""
         if self.calls.costs.limited and self.call.operation in ("chat", "stream"):
-            prompt = estimate_message_tokens(request.messages)
-            usage = Usage(prompt, request.max_tokens or 0, source="estimate")
+            longest = getattr(request, "max_tokens", None) or 0
+            usage = Usage(_prompt_tokens(request), longest, source="estimate")
             estimate = self.calls.prices.cost(self.target.provider, self.target.model, usage)
             try:
                 self.calls.costs.check(self.call.tags, estimate)
@@ -241,7 +242,7 @@ class Trial:
             self.first_chunk = self.calls.clock() - self.begun
             self.answered_by = chunks[0].model
         for at, chunk in enumerate(chunks):
-            self.produced.append(chunk.delta)
+            self.produced.add(chunk.delta)
             if chunk.finish_reason is not None:
                 self.finish_reason, self.answered_by = chunk.finish_reason, chunk.model or self.answered_by
             if chunk.usage is not None:
@@ -258,7 +259,7 @@ class Trial:
         self.answered_by, self.answer_id = answer.model, getattr(answer, "id", None)
         self.finish_reason = getattr(answer, "finish_reason", None)
         self.cost = answer.cost or self._cost(request, answer)
-        if isinstance(answer, ChatResponse):
+        if isinstance(answer, (ChatResponse, RelayResponse)):
             return replace(answer, cost=self.cost, provider=self.target.provider)
         return answer if self.cost is answer.cost else replace(answer, cost=self.cost)
 
@@ -304,8 +305,7 @@ class Trial:
 
     def _tell(self, request: Any, error: AdapterError | None, cut: bool) -> None:
         if self.usage is None and self.started:  # broken off: what was produced is billed all the same
-            prompt = estimate_message_tokens(request.messages)
-            self.usage = Usage(prompt, estimate_tokens("".join(self.produced)), source="estimate")
+            self.usage = Usage(_prompt_tokens(request), self.produced.tokens, source="estimate")
             self.cost = self.calls.prices.cost(self.target.provider, self.target.model, usage=self.usage)
         if self.place is not None and self.usage is not None:
             limiter, place = self.place
@@ -349,8 +349,16 @@ def _without(key: str | None, error: AdapterError) -> AdapterError:
     return error
 
 
+def _prompt_tokens(request: Any) -> int:
+    if isinstance(request, RelayRequest):
+        return prompt_tokens(request)
+    return estimate_message_tokens(request.messages)
+
+
 def _tokens(request: Any) -> int:
     """About how many tokens a request will take."""
+    if isinstance(request, RelayRequest):
+        return prompt_tokens(request)
     if hasattr(request, "messages"):
         return estimate_message_tokens(request.messages) + (request.max_tokens or 0)
     if hasattr(request, "texts"):

@@ -23,6 +23,10 @@ __all__ = [
     "ModerationRequest",
     "ModerationResponse",
     "Provider",
+    "RelayApi",
+    "RelayChunk",
+    "RelayRequest",
+    "RelayResponse",
     "Segment",
     "SoundLimit",
     "SpeechRequest",
@@ -48,6 +52,8 @@ Capability = Literal[
     "moderation",
 ]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+RelayApi = Literal["chat", "completions", "embeddings", "messages", "responses"]
+"""An API of a vendor's that requests can go to in its own words."""
 
 Message = Mapping[str, Any]
 """`{"role": "system" | "user" | "assistant" | "tool", "content": str | [parts]}` as in OpenAI's chat API."""
@@ -316,6 +322,49 @@ class ModerationResponse:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RelayRequest:
+    """A request in the words of the vendor's own API. It goes there as it is, but for the name of the model.
+
+    `fields` are the members of its JSON object, each as the JSON that it came as.
+    """
+
+    api: RelayApi
+    model: str
+    fields: Mapping[str, bytes] = field(repr=False)
+    stream: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What else of the caller's headers the vendor is to see."""
+
+
+@dataclass(slots=True)
+class RelayResponse:
+    """The vendor's answer as it came, and what was read of it."""
+
+    body: bytes = field(repr=False)
+    model: str | None = None
+    id: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+    provider: str | None = None
+    """Who answered, by the name under which it is configured."""
+
+
+@dataclass(slots=True)
+class RelayChunk:
+    """Whole events of a stream as they came, and what was read of them."""
+
+    data: bytes = field(repr=False)
+    delta: str = field(default="", repr=False)
+    """What they say, as far as it is billed."""
+    model: str | None = None
+    id: str | None = None
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+
+
 class Provider(Protocol):
     """A vendor, ready to be called. Every method raises `AdapterError`s only."""
 
@@ -347,5 +396,13 @@ class Provider(Protocol):
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse: ...
 
     async def moderate(self, request: ModerationRequest) -> ModerationResponse: ...
+
+    def relays(self, request: RelayRequest) -> bool:
+        """Whether the vendor speaks that API, and understands all that is asked for in it."""
+
+    async def relay(self, request: RelayRequest) -> RelayResponse: ...
+
+    def relay_stream(self, request: RelayRequest) -> AsyncIterator[RelayChunk]:
+        """The events as they come. Closing the iterator closes the connection at once."""
 
     async def aclose(self) -> None: ...

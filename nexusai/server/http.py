@@ -127,12 +127,14 @@ def broken(error: Exception) -> Problem:
 
 
 class JsonResponse(Response):
-    """JSON, with its headers made for the wire at once: half the time of Starlette's general way."""
+    """JSON, or bytes that are JSON already; its headers are made for the wire at once, in half the time of
+    Starlette's general way.
+    """
 
     def __init__(self, data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         self.status_code = status
         self.background: BackgroundTask | None = None
-        self.body: bytes = orjson.dumps(data)
+        self.body: bytes = data if type(data) is bytes else orjson.dumps(data)
         self.raw_headers: list[tuple[bytes, bytes]] = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self.body)),

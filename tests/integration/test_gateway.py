@@ -372,10 +372,10 @@ def test_each_failure_of_a_provider_is_its_class_and_is_not_tried_again(
 
 def test_what_is_wrong_with_a_request_is_said(client: openai.OpenAI, platform: Platform) -> None:
     with pytest.raises(openai.BadRequestError) as wrong:
-        client.chat.completions.create(model="gpt-4o-mini", messages=said("hi"), temperature=9)
+        client.chat.completions.create(model="claude-haiku-4-5", messages=said("hi"), temperature=9)
     assert wrong.value.param == "temperature"
     with pytest.raises(openai.BadRequestError) as empty:
-        client.chat.completions.create(model="gpt-4o-mini", messages=[])
+        client.chat.completions.create(model="claude-haiku-4-5", messages=[])
     assert empty.value.param == "messages"
     with (
         openai.OpenAI(api_key="nxs_unknown", base_url=f"{platform.url}/v1") as stranger,

@@ -181,12 +181,12 @@ def test_each_failure_of_a_provider_is_its_class_and_is_not_tried_again(
 
 def test_what_is_wrong_with_a_request_is_said(client: anthropic.Anthropic, platform: Platform) -> None:  # noqa: F811
     with pytest.raises(anthropic.BadRequestError, match="max_tokens"):
-        client.messages.create(model="claude-haiku-4-5", max_tokens=0, messages=said("hi"))
+        client.messages.create(model="gpt-4o-mini", max_tokens=0, messages=said("hi"))
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="anthropic/none-of-these", max_tokens=9, messages=said("hi"))
     odd: Any = [{"role": "user", "content": [{"type": "hologram"}]}]
     with pytest.raises(anthropic.BadRequestError, match=r"messages\.0\.content\.0"):
-        client.messages.create(model="claude-haiku-4-5", max_tokens=9, messages=odd)
+        client.messages.create(model="gpt-4o-mini", max_tokens=9, messages=odd)
     with (
         anthropic.Anthropic(api_key="nxs_unknown", base_url=platform.url) as stranger,
         pytest.raises(anthropic.AuthenticationError),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError
@@ -18,6 +18,9 @@ from nexusai.providers.types import (
     ImageResponse,
     ModerationRequest,
     ModerationResponse,
+    RelayApi,
+    RelayRequest,
+    RelayResponse,
     SpeechRequest,
     SpeechResponse,
     TranscriptionRequest,
@@ -45,5 +48,9 @@ class Adapter:
     moderation: Operation[ModerationRequest, ModerationResponse] | None = None
     count_tokens: Operation[ChatRequest, int] | None = None
     """The vendor's own counter: prompt tokens of a chat."""
+    relays: Mapping[RelayApi, Operation[RelayRequest, RelayResponse | None]] = field(default_factory=dict)
+    """The APIs to which requests in the vendor's own words can pass."""
+    understood: Callable[[ProviderConfig, RelayRequest], bool] | None = None
+    """Whether the vendor understands all of such a request; None where it always does."""
     parse_error: Callable[[ProviderConfig, str, HttpResponse], AdapterError] | None = None
     """The error that an answer with a status of 300 and above stands for; given config, model and answer."""

@@ -15,6 +15,7 @@ from nexusai.providers.adapters.adapter import Adapter
 from nexusai.providers.adapters.anthropic_errors import error_of, parse_error
 from nexusai.providers.adapters.anthropic_messages import prompt_of
 from nexusai.providers.adapters.anthropic_models import claude, thinking_of
+from nexusai.providers.adapters.anthropic_relay import MessageTap, message_facts
 from nexusai.providers.adapters.anthropic_schemas import native_schema
 from nexusai.providers.adapters.anthropic_stream import (
     JSON_TOOL,
@@ -28,11 +29,12 @@ from nexusai.providers.adapters.anthropic_stream import (
 from nexusai.providers.adapters.openai_stream import estimated_usage, loads
 from nexusai.providers.adapters.openai_wire import failure
 from nexusai.providers.adapters.reading import count_of, text_of
+from nexusai.providers.adapters.relay import body_of, relaying
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError, ValidationError
 from nexusai.providers.flow import exchange, streaming
 from nexusai.providers.transport import HttpRequest, HttpResponse
-from nexusai.providers.types import ChatRequest, ChatResponse
+from nexusai.providers.types import ChatRequest, ChatResponse, RelayRequest
 
 __all__ = ["ADAPTER", "build_chat", "build_count", "build_stream", "chat_stream", "parse_chat", "parse_count"]
 
@@ -255,19 +257,32 @@ def _object(config: ProviderConfig, model: str, response: HttpResponse) -> dict[
 def _post(config: ProviderConfig, request: ChatRequest, path: str, body: Mapping[str, Any]) -> HttpRequest:
     """The key goes by the header that every gateway reads. A base URL may end in `/v1` or not."""
     extra = {name: value for name, value in request.extra.items() if name not in _OURS}
-    base = replace(config, base_url=(config.base_url or "").removesuffix("/v1"))
-    sent = openai_wire.post(base, request.model, path, body, extra)
-    headers = {"content-type": "application/json", "anthropic-version": _VERSION}
-    if config.api_key:
-        headers["x-api-key"] = config.api_key
+    sent = openai_wire.post(_base(config), request.model, path, body, extra)
+    headers = _headers(config)
     if betas := request.extra.get("betas"):
         headers["anthropic-beta"] = betas if isinstance(betas, str) else ",".join(map(str, betas))
     return replace(sent, headers=headers)
+
+
+def _base(config: ProviderConfig) -> ProviderConfig:
+    return replace(config, base_url=(config.base_url or "").removesuffix("/v1"))
+
+
+def _headers(config: ProviderConfig) -> dict[str, str]:
+    headers = {"content-type": "application/json", "anthropic-version": _VERSION}
+    return {**headers, "x-api-key": config.api_key} if config.api_key else headers
+
+
+def build_relay(config: ProviderConfig, request: RelayRequest) -> HttpRequest:
+    """A request to the Messages API in its own words."""
+    sent = openai_wire.post_bytes(_base(config), request.model, "/v1/messages", body_of(request))
+    return replace(sent, headers=_headers(config))
 
 
 ADAPTER: Final = Adapter(
     chat=exchange(build_chat, parse_chat),
     stream=streaming(build_stream, chat_stream, parse_chat),
     count_tokens=exchange(build_count, parse_count),
+    relays={"messages": relaying(build_relay, _object, message_facts, MessageTap)},
     parse_error=parse_error,
 )

@@ -27,7 +27,16 @@ from nexusai.providers.adapters.openai_compatible import (
     parse_transcription,
 )
 from nexusai.providers.adapters.openai_media import pictures
+from nexusai.providers.adapters.openai_relay import (
+    ChatTap,
+    build_relay,
+    chat_facts,
+    embedding_facts,
+    understood,
+)
 from nexusai.providers.adapters.openai_stream import ChatStream
+from nexusai.providers.adapters.openai_wire import object_of
+from nexusai.providers.adapters.relay import relaying
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.flow import exchange, streaming
 from nexusai.providers.transport import HttpRequest
@@ -35,13 +44,22 @@ from nexusai.providers.types import (
     ChatRequest,
     EmbeddingRequest,
     ImageRequest,
+    RelayRequest,
     SpeechRequest,
     TranscriptionRequest,
 )
 
 __all__ = ["ADAPTER"]
 
-Request = TypeVar("Request", ChatRequest, EmbeddingRequest, ImageRequest, SpeechRequest, TranscriptionRequest)
+Request = TypeVar(
+    "Request",
+    ChatRequest,
+    EmbeddingRequest,
+    ImageRequest,
+    RelayRequest,
+    SpeechRequest,
+    TranscriptionRequest,
+)
 
 
 def _at_azure(
@@ -74,5 +92,10 @@ ADAPTER: Final = Adapter(
     speech=exchange(_at_azure(build_speech), parse_speech),
     transcription=exchange(_at_azure(build_transcription), parse_transcription),
     embeddings=exchange(_at_azure(build_embeddings), parse_embeddings),
+    relays={
+        "chat": relaying(_at_azure(build_relay), object_of, chat_facts, ChatTap),
+        "embeddings": relaying(_at_azure(build_relay), object_of, embedding_facts),
+    },
+    understood=understood,
     parse_error=parse_error,
 )

@@ -21,6 +21,7 @@ from nexusai.providers.adapters.openai_responses import (
     parse_count,
     parse_responses,
 )
+from nexusai.providers.adapters.openai_responses_relay import RESPONSES
 from nexusai.providers.adapters.openai_responses_stream import ResponsesStream
 from nexusai.providers.adapters.openai_stream import ChatStream
 from nexusai.providers.adapters.vendors import is_reasoning
@@ -82,4 +83,5 @@ ADAPTER: Final[Adapter] = replace(
     chat=exchange(build_chat, parse_chat),
     stream=streaming(build_stream, stream_parser, parse_chat),
     count_tokens=exchange(build_count, parse_count),
+    relays={**openai_compatible.ADAPTER.relays, "responses": RESPONSES},
 )

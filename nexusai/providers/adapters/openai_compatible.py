@@ -20,6 +20,7 @@ from nexusai.providers.adapters.openai_media import (
     parse_transcription,
     pictures,
 )
+from nexusai.providers.adapters.openai_relay import RELAYS, understood
 from nexusai.providers.adapters.openai_stream import (
     FAILED,
     ChatStream,
@@ -237,5 +238,7 @@ ADAPTER: Final = Adapter(
     transcription=exchange(build_transcription, parse_transcription),
     embeddings=exchange(build_embeddings, parse_embeddings),
     moderation=exchange(build_moderation, parse_moderation),
+    relays=RELAYS,
+    understood=understood,
     parse_error=parse_error,
 )

@@ -32,6 +32,7 @@ __all__ = [
     "finish_of",
     "parse_count",
     "parse_responses",
+    "response_of",
     "usage_of",
 ]
 
@@ -76,7 +77,7 @@ def parse_count(config: ProviderConfig, request: ChatRequest, response: HttpResp
 
 def parse_responses(config: ProviderConfig, request: ChatRequest, response: HttpResponse) -> ChatResponse:
     """Raises the error that a failed response stands for, `RetryableError` for one that cannot be read."""
-    body = _response_of(config, request.model, response)
+    body = response_of(config, request.model, response)
     try:
         items = body["output"]
         text = "".join(_texts(items))
@@ -85,7 +86,7 @@ def parse_responses(config: ProviderConfig, request: ChatRequest, response: Http
         return ChatResponse(
             content=text,
             model=text_of(body.get("model")) or request.model,
-            finish_reason=finish_of(config, request, body, called=bool(calls)),
+            finish_reason=finish_of(config, request.model, body, called=bool(calls)),
             usage=usage_of(body) or estimated_usage(request, text + (thought or "")),
             id=text_of(body.get("id")),
             created=count_of(body.get("created_at")),
@@ -98,9 +99,7 @@ def parse_responses(config: ProviderConfig, request: ChatRequest, response: Http
         raise failure(config, request.model, "answered without an output that can be read") from None
 
 
-def finish_of(
-    config: ProviderConfig, request: ChatRequest, body: Mapping[str, Any], *, called: bool
-) -> FinishReason:
+def finish_of(config: ProviderConfig, model: str, body: Mapping[str, Any], *, called: bool) -> FinishReason:
     """Why a response is over. Raises the error that it stands for when it is none."""
     status = body.get("status") or "completed"
     if status == "incomplete":
@@ -109,8 +108,8 @@ def finish_of(
     if status == "completed":
         return "tool_calls" if called else "stop"
     if status == "failed":
-        raise error_in(config, request.model, body.get("error"))
-    raise failure(config, request.model, f"answered with a response that is {str(status)[:40]}, not complete")
+        raise error_in(config, model, body.get("error"))
+    raise failure(config, model, f"answered with a response that is {str(status)[:40]}, not complete")
 
 
 def error_in(config: ProviderConfig, model: str, error: Any) -> AdapterError:
@@ -161,7 +160,7 @@ def block_of(item: Mapping[str, Any], calls_before: int) -> dict[str, Any] | Non
     return {**facts, "summary": summary, **({_BEFORE: calls_before} if calls_before else {})}
 
 
-def _response_of(config: ProviderConfig, model: str, response: HttpResponse) -> dict[str, Any]:
+def response_of(config: ProviderConfig, model: str, response: HttpResponse) -> dict[str, Any]:
     try:
         body = loads(response.body)
     except ValueError:

@@ -118,7 +118,7 @@ class ResponsesStream:
         self._model = text_of(response.get("model")) or self._model
         self._usage = usage_of(response)
         called = bool(self._calls)
-        reason: FinishReason = finish_of(self._config, self._request, response, called=called)
+        reason: FinishReason = finish_of(self._config, self._request.model, response, called=called)
         self.done = True
         return self._emit(finish_reason=reason)
 

@@ -15,7 +15,7 @@ from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError, AuthenticationError, RetryableError, ValidationError
 from nexusai.providers.transport import HttpRequest, HttpResponse
 
-__all__ = ["File", "dumps", "failure", "object_of", "parse_error", "post", "post_form"]
+__all__ = ["File", "dumps", "failure", "object_of", "parse_error", "post", "post_bytes", "post_form"]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -42,7 +42,12 @@ def post(
     except (TypeError, ValueError) as error:
         message = f"the request cannot be written as JSON: {error}"
         raise ValidationError(message, provider=config.provider, model=model) from None
-    return _request(config, model, path, "application/json", data)
+    return post_bytes(config, model, path, data)
+
+
+def post_bytes(config: ProviderConfig, model: str, path: str, body: bytes) -> HttpRequest:
+    """JSON as it is written already."""
+    return _request(config, model, path, "application/json", body)
 
 
 def post_form(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from nexusai.error import CODES
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider
-from nexusai.server.gateway.bodies import read
+from nexusai.server.gateway.bodies import members, read, relay_of
 from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
 from nexusai.server.gateway.errors import answering, headers_of, problem_of
 from nexusai.server.gateway.messages import (
@@ -25,7 +25,7 @@ from nexusai.server.gateway.messages import (
     prompt_of,
     request_of,
 )
-from nexusai.server.http import JsonResponse, Problem, read_json
+from nexusai.server.http import JsonResponse, Problem, header, read_json
 from nexusai.server.http import request_id as current_request
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
@@ -80,12 +80,15 @@ class AnthropicRoutes:
     async def messages(self, request: Request) -> Response:
         """A message, whole or streamed, of any model of any provider."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await read_json(request, self.max_body_bytes), MessagesBody)
-        provider, model = self.calls.resolve("chat", body.model)
-        same = provider.protocol == "anthropic"
-        if same and (betas := request.headers.get("anthropic-beta")):
-            extra["betas"] = [name.strip() for name in betas.split(",")]
-        asked = request_of(body, extra, model, same_protocol=same)
+        raw = await read_json(request, self.max_body_bytes)
+        passing = relay_of("messages", members(raw, "messages", "max_tokens"))
+        provider, model = self.calls.resolve("chat", passing.model)
+        betas = header(request, b"anthropic-beta")
+        passing = replace(passing, model=model, headers={"anthropic-beta": betas} if betas else {})
+        if provider.relays(passing):
+            return await self.calls.relayed(request, caller, provider, passing, _broken, _named())
+        body, extra = read(raw, MessagesBody)
+        asked = request_of(body, extra, model)
         if body.stream:
             return await self._streamed(request, caller, provider, asked)
         async with self.calls.under_way(caller):
@@ -95,18 +98,18 @@ class AnthropicRoutes:
     async def _streamed(
         self, request: Request, caller: Caller, provider: Provider, asked: ChatRequest
     ) -> Response:
-        stream = await self.calls.begun(request, caller, provider, asked)
+        stream = await self.calls.begun(request, caller, provider.stream(asked))
         writer = EventWriter(new_id("msg"), asked.model)
 
-        async def events() -> AsyncIterator[bytes]:
+        async def events() -> AsyncGenerator[bytes, None]:
             try:
-                async for chunk in stream.chunks():
+                async for chunk in stream:
                     for event in writer.write(chunk):
                         yield _wire(event)
                 for event in writer.end():
                     yield _wire(event)
             except Exception as error:
-                yield _wire(_error(problem_of(error)))
+                yield _broken(error)
 
         return StreamedResponse(stream, events(), provider, _named())
 
@@ -119,6 +122,10 @@ class AnthropicRoutes:
         tokens = estimate_message_tokens(prompt_of(body))
         tokens += sum(estimate_tokens(json.dumps(tool)) for tool in body.tools or ())
         return JsonResponse({"input_tokens": tokens}, headers=_named())
+
+
+def _broken(error: Exception) -> bytes:
+    return _wire(_error(problem_of(error)))
 
 
 def _wire(event: Mapping[str, Any]) -> bytes:

@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
-from nexusai.server.http import MALFORMED, invalid
+from nexusai.providers.types import RelayApi, RelayRequest
+from nexusai.server.http import MALFORMED, Problem, invalid
 
-__all__ = ["LONGEST", "ChatBody", "EmbeddingBody", "ImageBody", "ModerationBody", "SpeechBody", "read"]
+__all__ = [
+    "LONGEST",
+    "ChatBody",
+    "EmbeddingBody",
+    "ImageBody",
+    "ModerationBody",
+    "SpeechBody",
+    "members",
+    "read",
+    "relay_of",
+]
 
 T = TypeVar("T", bound=Struct)
 
@@ -84,6 +95,27 @@ def read(body: bytes, kind: type[T]) -> tuple[T, dict[str, Any]]:
     except MALFORMED as error:
         raise invalid(error) from None
     return known, _others(fields, kind)
+
+
+def members(body: bytes, *required: str) -> dict[str, bytes]:
+    """The members of a JSON object, each as the JSON that it came as. Raises a 400 `Problem`."""
+    try:
+        found = msgspec.json.decode(body, type=dict[str, Raw])
+    except MALFORMED as error:
+        raise invalid(error) from None
+    for name in ("model", *required):
+        if name not in found:
+            raise Problem.field([name], "required", "missing")
+    return {name: bytes(raw) for name, raw in found.items()}
+
+
+def relay_of(api: RelayApi, fields: Mapping[str, bytes]) -> RelayRequest:
+    """What may pass as it is: `model` is still as the caller wrote it. Raises a 400 `Problem`."""
+    try:
+        model = msgspec.json.decode(fields["model"], type=NonEmpty)
+    except MALFORMED as error:
+        raise invalid(error, ["model"]) from None
+    return RelayRequest(api, model, fields, stream=fields.get("stream") == b"true")
 
 
 def _others(fields: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from nexusai.providers.types import Capability, ChatRequest, Cost, Provider, StreamChunk
+from nexusai.providers.types import Capability, Cost, Provider, RelayChunk, RelayRequest
 from nexusai.server.catalogue import Catalogue
-from nexusai.server.http import ClientGone
+from nexusai.server.http import ClientGone, JsonResponse
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
 
-__all__ = ["Calls", "Stream", "StreamedResponse", "costs_of", "together", "told", "unless_gone"]
+__all__ = ["Attended", "Calls", "Stream", "StreamedResponse", "costs_of", "together", "told", "unless_gone"]
 
 T = TypeVar("T")
 
-STREAMING: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+QUICK: Final = 0.02
+"""Seconds in which a quick call is over: so long nobody looks whether its caller is still there."""
+STREAMING: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +54,13 @@ class Calls:
         finally:
             self.guard.leave(caller)
 
-    async def begun(self, request: Request, caller: Caller, provider: Provider, asked: ChatRequest) -> Stream:
+    async def begun(self, request: Request, caller: Caller, chunks: AsyncIterator[T]) -> Stream[T]:
         """A stream that has its first chunk: what fails before that is raised here, with a status of its own.
 
         Until it is closed it counts as one of the caller's tasks.
         """
         self.guard.enter(caller)
-        stream = Stream(provider.stream(asked), lambda: self.guard.leave(caller))
+        stream: Stream[T] = Stream(chunks, lambda: self.guard.leave(caller))
         try:
             await unless_gone(request, stream.begin())
         except BaseException:
@@ -60,24 +68,49 @@ class Calls:
             raise
         return stream
 
+    async def relayed(
+        self,
+        request: Request,
+        caller: Caller,
+        provider: Provider,
+        asked: RelayRequest,
+        broken: Callable[[Exception], bytes],
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The answer of a vendor that is spoken to in its own words, as it is.
 
-class Stream:
+        `broken` writes the event that stands at the end of a stream which broke.
+        """
+        if asked.stream:
+            stream = await self.begun(request, caller, provider.relay_stream(asked))
+            return StreamedResponse(stream, _passed(stream, broken), provider, headers)
+        async with self.under_way(caller):
+            answer = await unless_gone(request, provider.relay(asked))
+        shown = told(provider, answer.cost)
+        return JsonResponse(answer.body, headers={**shown, **headers} if headers else shown)
+
+
+class Stream(Generic[T]):
     """The chunks of an answer. `close` is what ends the call: nobody may ever come to read the chunks."""
 
     def __init__(self, chunks: Any, leave: Callable[[], object]) -> None:
         self._chunks = chunks
         self._leave = leave
-        self._first: StreamChunk | None = None
+        self._first: T | None = None
         self._open = True
 
     async def begin(self) -> None:
         self._first = await anext(self._chunks, None)
 
-    async def chunks(self) -> AsyncGenerator[StreamChunk, None]:
-        if self._first is not None:
-            yield self._first
-        async for chunk in self._chunks:
-            yield chunk
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        chunk: T = await self._chunks.__anext__()
+        return chunk
 
     async def close(self) -> None:
         if self._open:
@@ -86,23 +119,42 @@ class Stream:
             await self._chunks.aclose()
 
 
-class StreamedResponse(StreamingResponse):
+async def _passed(
+    stream: Stream[RelayChunk], broken: Callable[[Exception], bytes]
+) -> AsyncGenerator[bytes, None]:
+    try:
+        async for chunk in stream:
+            if chunk.data:
+                yield chunk.data
+    except Exception as error:
+        yield broken(error)
+
+
+class StreamedResponse(Response):
     """Server-sent events of a stream, which is closed however the response ends."""
 
     def __init__(
         self,
-        stream: Stream,
-        events: AsyncIterator[bytes],
+        stream: Stream[Any],
+        events: AsyncGenerator[bytes, None],
         provider: Provider,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        told = {**STREAMING, "x-nexus-provider": provider.name, **(headers or {})}
-        super().__init__(events, media_type="text/event-stream", headers=told)
+        shown = {**STREAMING, "x-nexus-provider": provider.name, **(headers or {})}
+        self.status_code = 200
+        self.background: BackgroundTask | None = None
+        self.raw_headers: list[tuple[bytes, bytes]] = [(k.lower().encode(), v.encode("latin-1")) for k, v in shown.items()]
         self._stream = stream
+        self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         try:
-            await super().__call__(scope, receive, send)
+            async with Attended(receive), aclosing(self._events) as events:
+                await send(start)
+                async for data in events:
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
         finally:
             await self._stream.close()
 
@@ -118,24 +170,43 @@ async def together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         await asyncio.gather(*running, return_exceptions=True)
 
 
+class Attended:
+    """What is done inside is cut off when the caller hangs up; then this raises `ClientGone`."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+        self._watching: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._working = asyncio.current_task()
+        self._timer = loop.call_later(QUICK, self._begin, loop)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._gone and kind is asyncio.CancelledError:
+            if sys.version_info >= (3, 11) and self._working is not None:
+                self._working.uncancel()
+            raise ClientGone
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watching = loop.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._working is not None:
+            self._working.cancel()
+
+
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
     """The result of some work, which is cut off when its caller hangs up."""
-    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientGone
-    finally:
-        watching.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    async with Attended(request.receive):
+        return await work
 
 
 def told(provider: Provider, cost: Cost | None) -> dict[str, str]:

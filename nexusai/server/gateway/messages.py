@@ -60,12 +60,9 @@ _STOPPED: Final[Mapping[FinishReason, str]] = {
 _THOUGHTS: Final = ("thinking", "redacted_thinking")
 
 
-def request_of(
-    body: MessagesBody, extra: Mapping[str, Any], model: str, *, same_protocol: bool
-) -> ChatRequest:
-    """`same_protocol` is a provider that speaks Messages itself. Raises a 400 `Problem`."""
-    if not same_protocol:
-        extra = {name: value for name, value in extra.items() if name not in _ANTHROPIC_ALONE}
+def request_of(body: MessagesBody, extra: Mapping[str, Any], model: str) -> ChatRequest:
+    """For a provider that speaks another language. Raises a 400 `Problem`."""
+    extra = {name: value for name, value in extra.items() if name not in _ANTHROPIC_ALONE}
     if (body.tool_choice or {}).get("disable_parallel_tool_use"):
         extra = {**extra, "parallel_tool_calls": False}
     return ChatRequest(

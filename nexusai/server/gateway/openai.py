@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -22,7 +22,9 @@ from nexusai.server.gateway.bodies import (
     ChatBody,
     EmbeddingBody,
     ModerationBody,
+    members,
     read,
+    relay_of,
 )
 from nexusai.server.gateway.calls import Calls, StreamedResponse, costs_of, together, told, unless_gone
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
@@ -55,11 +57,14 @@ class OpenAIRoutes:
     async def chat(self, request: Request) -> Response:
         """Chat Completions, whole or streamed, of any model of any provider."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await read_json(request, self.max_body_bytes), ChatBody)
-        provider, model = self.calls.resolve("chat", body.model)
+        raw = await read_json(request, self.max_body_bytes)
+        passing = relay_of("chat", members(raw, "messages"))
+        provider, model = self.calls.resolve("chat", passing.model)
+        passing = replace(passing, model=model)
+        if provider.relays(passing):
+            return await self.calls.relayed(request, caller, provider, passing, _broken)
+        body, extra = read(raw, ChatBody)
         same = provider.protocol in SAME_PROTOCOL
-        if provider.protocol == "openai":
-            extra["api"] = "chat"  # not the Responses API, whose answers are of another form
         asked = request_of(body, extra, model, same_protocol=same)
         many = 1 if same else body.n or 1
         if body.stream:
@@ -93,18 +98,18 @@ class OpenAIRoutes:
         asked: ChatRequest,
         writer: ChunkWriter,
     ) -> Response:
-        stream = await self.calls.begun(request, caller, provider, asked)
+        stream = await self.calls.begun(request, caller, provider.stream(asked))
 
-        async def lines() -> AsyncIterator[bytes]:
+        async def lines() -> AsyncGenerator[bytes, None]:
             try:
-                async for chunk in stream.chunks():
+                async for chunk in stream:
                     if line := _line(writer.write(chunk)):
                         yield line
                 if line := _line(writer.end()):
                     yield line
                 yield b"data: [DONE]\n\n"
             except Exception as error:
-                yield b"data: " + orjson.dumps(error_body(problem_of(error))) + b"\n\n"
+                yield _broken(error)
 
         return StreamedResponse(stream, lines(), provider)
 
@@ -112,8 +117,13 @@ class OpenAIRoutes:
     async def embeddings(self, request: Request) -> Response:
         """Vectors of texts."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await read_json(request, self.max_body_bytes), EmbeddingBody)
-        provider, model = self.calls.resolve("embeddings", body.model)
+        raw = await read_json(request, self.max_body_bytes)
+        passing = relay_of("embeddings", members(raw, "input"))
+        provider, model = self.calls.resolve("embeddings", passing.model)
+        passing = replace(passing, model=model)
+        if provider.relays(passing):
+            return await self.calls.relayed(request, caller, provider, passing, _broken)
+        body, extra = read(raw, EmbeddingBody)
         texts = [body.input] if isinstance(body.input, str) else body.input
         asked = EmbeddingRequest(model, texts, body.dimensions, extra)
         async with self.calls.under_way(caller):
@@ -175,6 +185,10 @@ class OpenAIRoutes:
             for offer in self.calls.catalogue.offers()
             if caller.key is None or caller.key.may_use(offer.provider, offer.model)
         ]
+
+
+def _broken(error: Exception) -> bytes:
+    return b"data: " + orjson.dumps(error_body(problem_of(error))) + b"\n\n"
 
 
 def _completion_id() -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
+
+import orjson
 
 from nexusai.providers.pricing import Prices
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
@@ -20,6 +23,9 @@ from nexusai.providers.types import (
     ModerationRequest,
     ModerationResponse,
     Provider,
+    RelayChunk,
+    RelayRequest,
+    RelayResponse,
     SoundLimit,
     SpeechRequest,
     SpeechResponse,
@@ -46,6 +52,13 @@ PICTURE: Final = 1500
 MOST: Final = 10**9
 _ELSEWHERE: Final = frozenset({"fallbacks", "models", "plugins", "route"})
 """Fields by which some vendors call other models than the one that is named."""
+_LONGEST: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_PROMPTS: Final = ("messages", "system", "input", "prompt", "instructions", "tools", "response_format")
+_SHOWN: Final = re.compile(
+    rb'"type"\s*:\s*"(?:image_url|image|input_image|file|input_file|document|input_audio)"'
+)
+_ENCODED: Final = re.compile(rb"[A-Za-z0-9+/=_-]{400,}")
+"""What is in base64; no word is that long."""
 
 
 class Meter:
@@ -67,7 +80,8 @@ class Meter:
             return None
         caller.require_model(provider, request.model)
         restricted = caller.has_budget or (caller.key is not None and caller.key.models is not None)
-        if restricted and (other := sorted(_ELSEWHERE & request.extra.keys())):
+        told = request.fields if isinstance(request, RelayRequest) else request.extra
+        if restricted and (other := sorted(_ELSEWHERE & told.keys())):
             raise Problem("FORBIDDEN", f"{other[0]} leads to other models: what is limited may not use it.")
         if not caller.is_metered:
             return None
@@ -81,7 +95,7 @@ class Meter:
         cost = self._prices.cost(
             provider,
             request.model,
-            tokens if isinstance(request, (ChatRequest, EmbeddingRequest)) else None,
+            tokens if isinstance(request, (ChatRequest, EmbeddingRequest, RelayRequest)) else None,
             images=request.n if isinstance(request, ImageRequest) else None,
             size=getattr(request, "size", None),
             quality=getattr(request, "quality", None),
@@ -124,10 +138,24 @@ class MeteredProvider:
     async def chat(self, request: ChatRequest) -> ChatResponse:
         return await self._metered(self._provider.chat, request)
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamChunk, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamChunk, None]:
         """The answer in pieces. Closing the iterator closes the connection at once."""
+        return self._streamed(self._provider.stream(request), request)
+
+    def relays(self, request: RelayRequest) -> bool:
+        """Whether the vendor speaks that API, and understands all that is asked for in it."""
+        return self._provider.relays(request)
+
+    async def relay(self, request: RelayRequest) -> RelayResponse:
+        """The answer as the vendor gives it."""
+        return await self._metered(self._provider.relay, request)
+
+    def relay_stream(self, request: RelayRequest) -> AsyncGenerator[RelayChunk, None]:
+        """The events as the vendor sends them. Closing the iterator closes the connection at once."""
+        return self._streamed(self._provider.relay_stream(request), request)
+
+    async def _streamed(self, chunks: Any, request: Any) -> AsyncGenerator[Any, None]:
         reservation = await self._reserve(request)
-        chunks: Any = self._provider.stream(request)
         try:
             async for chunk in chunks:
                 yield chunk
@@ -173,25 +201,43 @@ class MeteredProvider:
 
 def _estimated(request: Any) -> Usage:
     """About what a call will use at most, before it is made."""
+    if isinstance(request, RelayRequest):
+        return _passing(request)
     if isinstance(request, ChatRequest):
         prompt = estimate_message_tokens(request.messages) + PICTURE * _pictures(request)
         told = [request.tools, request.response_format]
         prompt += sum(estimate_tokens(json.dumps(part, default=str)) for part in told if part)
-        return Usage(prompt, _longest(request) * _answers(request), source="estimate")
+        return Usage(prompt, _longest(request) * _answers(request.extra), source="estimate")
     if isinstance(request, ImageRequest):
         return Usage(estimate_tokens(request.prompt), PICTURE * request.n, source="estimate")
     texts = getattr(request, "texts", None) or [getattr(request, "text", None) or ""]
     return Usage(sum(map(estimate_tokens, texts)), 0, source="estimate")
 
 
+def _passing(request: RelayRequest) -> Usage:
+    """By the length of what nobody reads on the way: four bytes of JSON are a token, in whatever language."""
+    fields = request.fields
+    said = [fields[name] for name in _PROMPTS if name in fields]
+    pictures = sum(len(_SHOWN.findall(raw)) for raw in said)
+    if pictures:
+        said = [_ENCODED.sub(b"", raw) for raw in said]
+    told = {name: orjson.loads(fields[name]) for name in (*_LONGEST, "n") if name in fields}
+    longest = 0 if request.api == "embeddings" else _most([told.get(name) for name in _LONGEST])
+    prompt = sum(map(len, said)) // 4 + PICTURE * pictures
+    return Usage(prompt, longest * _answers(told), source="estimate")
+
+
 def _longest(request: ChatRequest) -> int:
-    named = [request.extra.get(name) for name in ("max_completion_tokens", "max_output_tokens", "max_tokens")]
-    known = [most for most in (request.max_tokens, *named) if isinstance(most, int)]
+    return _most([request.max_tokens, *(request.extra.get(name) for name in _LONGEST)])
+
+
+def _most(limits: Sequence[Any]) -> int:
+    known = [most for most in limits if isinstance(most, int)]
     return min(max(known, default=ANSWER), MOST)
 
 
-def _answers(request: ChatRequest) -> int:
-    many = request.extra.get("n")
+def _answers(told: Mapping[str, Any]) -> int:
+    many = told.get("n")
     return many if isinstance(many, int) and many > 1 else 1
 
 
