@@ -13,6 +13,7 @@ by round. Quote ratios: they are taken pair by pair, within a round. Linux alone
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import json
 import os
@@ -116,7 +117,7 @@ class Bench:
     def warm(self) -> None:
         for contender in self.contenders:
             for shape in SHAPES:
-                self.load(contender, shape, 0.3)
+                self.load(contender, shape, 1.0)
 
     def sample(self, contender: Contender, shape: Shape) -> Sample:
         before = cpu_seconds(contender.pid)
@@ -199,10 +200,19 @@ def _on_uvloop(work: Coroutine[Any, Any, T]) -> T:
     import uvloop
 
     loop = uvloop.new_event_loop()
+    task = loop.create_task(work)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # an exception in a protocol's callback would go no further
+        loop.add_signal_handler(number, task.cancel)
     try:
-        return loop.run_until_complete(work)
+        return loop.run_until_complete(task)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     finally:
         loop.close()
+        signal.signal(signal.SIGTERM, _interrupted)  # the loop has put back the default
 
 
 def _options() -> Options:
