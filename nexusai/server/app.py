@@ -24,6 +24,7 @@ from nexusai.server.gateway.calls import Calls
 from nexusai.server.gateway.errors import error_response
 from nexusai.server.gateway.media import MediaRoutes
 from nexusai.server.gateway.openai import OpenAIRoutes
+from nexusai.server.gateway.responses import ResponsesRoutes
 from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
 from nexusai.server.keys import schema as keys_schema
 from nexusai.server.keys.routes import KeyRoutes
@@ -80,6 +81,9 @@ def create_app(platform: Platform) -> ASGIApp:
         _openai(
             OpenAIRoutes(calls, platform.keys, settings.max_body_bytes),
             MediaRoutes(calls, platform.keys, platform.files, settings.max_body_bytes),
+        ),
+        _responses(
+            ResponsesRoutes(calls, platform.keys, platform.responses, platform.files, settings.max_body_bytes)
         ),
         _anthropic(AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)),
         _health(platform),
@@ -273,6 +277,19 @@ def _openai(routes: OpenAIRoutes, media: MediaRoutes) -> APIRouter:
     _add(router, "GET", "/models", routes.models, None, plain={}, **answer)
     one = {"parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]}
     _add(router, "GET", "/models/{model:path}", routes.model, None, plain=one, **answer)
+    return router
+
+
+def _responses(routes: ResponsesRoutes) -> APIRouter:
+    router = APIRouter(prefix="/v1/responses", tags=["gateway"])
+    answer: dict[str, Any] = {"response_class": Response}
+    name = {"name": "response_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    one, create = {"parameters": [name]}, openapi.opaque("application/json")
+    _add(router, "POST", "", routes.create_response, None, plain=create, **answer)
+    _add(router, "GET", "/{response_id}", routes.response, None, plain=one, **answer)
+    _add(router, "DELETE", "/{response_id}", routes.delete_response, None, plain=one, **answer)
+    _add(router, "POST", "/{response_id}/cancel", routes.cancel_response, None, plain=one, **answer)
+    _add(router, "GET", "/{response_id}/input_items", routes.input_items, None, plain=one, **answer)
     return router
 
 

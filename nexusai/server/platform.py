@@ -37,6 +37,8 @@ from nexusai.server.knowledge.search import Search
 from nexusai.server.knowledge.service import KnowledgeService
 from nexusai.server.knowledge.sqlite_index import SqliteIndex
 from nexusai.server.knowledge.store import KnowledgeStore
+from nexusai.server.responses.service import ResponseService
+from nexusai.server.responses.store import ResponseStore
 from nexusai.server.sessions.agents import agents
 from nexusai.server.sessions.configs import AgentConfigs
 from nexusai.server.sessions.service import SessionService
@@ -126,6 +128,11 @@ class Platform:
             public_url=settings.public_url,
             types=tuple(kind.strip().lower() for kind in settings.file_types.split(",")),
         )
+        self.responses: ResponseService = ResponseService(
+            ResponseStore(self._database, self._store.commits),
+            settings.response_days,
+            settings.max_body_bytes,
+        )
         knowledge_store = KnowledgeStore(self._database, index := SqliteIndex(self._database))
         embeddings = Embeddings(self.catalogue, knowledge_store)
         finder = Finder(knowledge_store, Search(index), embeddings)
@@ -156,6 +163,7 @@ class Platform:
             events=self._events,
             interval=settings.reconcile_interval,
             max_attempts=settings.max_attempts,
+            hourly=[self.responses.forget],
         )
         self.tasks: TaskService = TaskService(
             store=self._store,

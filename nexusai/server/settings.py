@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     link_seconds: int = Field(default=24 * 3600, ge=1)
     """How long a link to a result is good."""
 
+    response_days: int = Field(default=30, ge=0)
+    """Days that a response under `/v1` is kept after the last turn of its conversation; 0 keeps none."""
+
     heartbeat: float = Field(default=15.0, gt=0)
     """Seconds between the comment lines that keep a silent stream open."""
 

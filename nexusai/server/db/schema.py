@@ -30,6 +30,8 @@ __all__ = [
     "knowledge_bases",
     "metadata",
     "projects",
+    "response_items",
+    "responses",
     "session_messages",
     "sessions",
     "tasks",
@@ -367,4 +369,31 @@ session_messages: Table = Table(
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("session_id", "position", name="session_messages_in_order"),
     UniqueConstraint("session_id", "task_id", "ordinal", name="session_messages_once"),
+)
+
+responses: Table = Table(
+    "responses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("key_id", Text),
+    Column("previous_id", Text),
+    Column("model", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("input_json", Text, nullable=False),
+    Column("response_json", Text, nullable=False),
+    Index("responses_by_project", "project", "id"),
+    Index("responses_to_forget", "expires_at"),
+)
+
+response_items: Table = Table(
+    "response_items",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("item_id", Text, primary_key=True),
+    Column("response_id", Text, nullable=False),
+    Index("response_items_by_response", "response_id"),
 )

@@ -17,6 +17,7 @@ __all__ = [
     "EmbeddingBody",
     "ImageBody",
     "ModerationBody",
+    "NonEmpty",
     "SpeechBody",
     "members",
     "read",

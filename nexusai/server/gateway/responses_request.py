@@ -1,0 +1,200 @@
+"""OpenAI's Responses API: its request to a chat, and what of it the response tells again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct
+
+from nexusai.providers.types import ChatRequest
+from nexusai.server.gateway.bodies import LONGEST, NonEmpty
+from nexusai.server.http import Problem
+from nexusai.server.responses.models import Item
+
+__all__ = ["BY_CHAT", "ResponsesBody", "head_of", "refuse", "request_of"]
+
+Object = dict[str, Any]
+
+
+class ResponsesBody(Struct, kw_only=True):
+    """The body of `POST /v1/responses`."""
+
+    model: NonEmpty
+    input: str | list[Item] | None = None
+    instructions: str | None = None
+    previous_response_id: NonEmpty | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    stream_options: Object | None = None
+    background: bool | None = None
+    conversation: str | Object | None = None
+    prompt: Object | None = None
+    include: list[str] | None = None
+    max_output_tokens: Annotated[int, Meta(ge=1, le=LONGEST)] | None = None
+    max_tool_calls: Annotated[int, Meta(ge=1, le=LONGEST)] | None = None
+    metadata: Annotated[dict[str, str], Meta(max_length=16)] | None = None
+    parallel_tool_calls: bool | None = None
+    prompt_cache_key: str | None = None
+    reasoning: Object | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    text: Object | None = None
+    tool_choice: str | Object | None = None
+    tools: list[Object] | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    user: str | None = None
+
+
+BY_CHAT: Final = ("prompt_cache_key", "safety_identifier", "service_tier", "user")
+"""Fields that Chat Completions has as well, under the same name."""
+_OPENAI_ALONE: Final = (
+    *("include", "max_tool_calls", "metadata", "parallel_tool_calls", "prompt", "top_logprobs"),
+    *("truncation", "reasoning", "text", *BY_CHAT),
+)
+_NEVER: Final = frozenset(
+    {"access_programs", "background_options", "context_management", "image", "moderation"}
+    | {"prompt_cache_options", "prompt_cache_retention"}
+)
+"""Fields of this API that others have no word for."""
+
+
+def refuse(body: ResponsesBody, *, of_openai: bool) -> None:
+    """Raises a 400 `Problem` for what cannot be done for any model, or for none but OpenAI's."""
+    if body.background:
+        raise Problem.field(["background"], "is not to be had: a response is made while its caller waits")
+    if body.conversation is not None:
+        raise Problem.field(["conversation"], "is not to be had: go on by `previous_response_id`")
+    if of_openai:
+        return
+    if body.prompt is not None:
+        raise Problem.field(["prompt"], "templates are kept at OpenAI: give `input` and `instructions`")
+    for place, tool in enumerate(body.tools or ()):
+        if tool.get("type") != "function":
+            kind = str(tool.get("type"))[:40]
+            raise Problem.field(
+                ["tools", place, "type"],
+                f"{kind!r} is a tool that OpenAI runs: take a model of the provider `openai`, or a function",
+            )
+
+
+def request_of(
+    body: ResponsesBody,
+    extra: Mapping[str, Any],
+    model: str,
+    messages: Sequence[Mapping[str, Any]],
+    protocol: str,
+) -> ChatRequest:
+    """A chat of what was said so far; `protocol` is what the provider speaks. Raises a 400 `Problem`."""
+    said = [{"role": "system", "content": body.instructions}] if body.instructions else []
+    offered = [_function(tool, ["tools", place]) for place, tool in enumerate(body.tools or ())]
+    tools, choice = _chosen(offered, body.tool_choice)
+    return ChatRequest(
+        model=model,
+        messages=[*said, *messages],
+        temperature=body.temperature,
+        top_p=body.top_p,
+        max_tokens=body.max_output_tokens,
+        tools=tools or None,
+        tool_choice=choice,
+        response_format=_format(body.text),
+        reasoning_effort=_effort(body.reasoning),
+        extra=_extra(body, extra, protocol),
+    )
+
+
+def _extra(body: ResponsesBody, extra: Mapping[str, Any], protocol: str) -> dict[str, Any]:
+    told = {name: value for name in _OPENAI_ALONE if (value := getattr(body, name)) is not None}
+    if protocol == "openai":
+        return {**extra, **told, "api": "responses"}
+    others = {name: value for name, value in extra.items() if name not in _NEVER}
+    if body.parallel_tool_calls is not None and body.tools:
+        others["parallel_tool_calls"] = body.parallel_tool_calls
+    if protocol in ("openai_compatible", "azure"):
+        others |= {name: told[name] for name in BY_CHAT if name in told}
+        if verbosity := (body.text or {}).get("verbosity"):
+            others["verbosity"] = verbosity
+    return others
+
+
+def _function(tool: Object, loc: Sequence[str | int]) -> Object:
+    """A function as in Chat Completions; whatever else there is stays as it is."""
+    if tool.get("type") != "function":
+        return tool
+    if not isinstance(tool.get("name"), str):
+        raise Problem.field([*loc, "name"], "is a text")
+    if not isinstance(tool.get("parameters") or {}, dict):
+        raise Problem.field([*loc, "parameters"], "is a JSON schema")
+    function = {name: value for name, value in tool.items() if name != "type" and value is not None}
+    return {"type": "function", "function": {"parameters": {"type": "object"}, **function}}
+
+
+def _chosen(tools: list[Object], choice: str | Object | None) -> tuple[list[Object], str | Object | None]:
+    """The tools that may be called, and which of them has to be."""
+    if not isinstance(choice, dict):
+        return tools, choice if tools else None
+    if choice.get("type") == "function":
+        return tools, {"type": "function", "function": {"name": choice.get("name")}}
+    if choice.get("type") == "allowed_tools":
+        allowed = [tool.get("name") for tool in choice.get("tools") or () if isinstance(tool, dict)]
+        kept = [tool for tool in tools if (tool.get("function") or {}).get("name") in allowed]
+        return kept, "required" if choice.get("mode") == "required" else "auto"
+    return tools, choice
+
+
+def _format(text: Object | None) -> Object | None:
+    form = (text or {}).get("format")
+    if not isinstance(form, dict) or form.get("type") in (None, "text"):
+        return None
+    if form["type"] != "json_schema":
+        return form
+    schema = {name: value for name, value in form.items() if name != "type" and value is not None}
+    if not isinstance(schema.get("schema"), dict):
+        raise Problem.field(["text", "format", "schema"], "is a JSON schema")
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _effort(reasoning: Object | None) -> str | None:
+    effort = (reasoning or {}).get("effort")
+    if effort is not None and not isinstance(effort, str):
+        raise Problem.field(["reasoning", "effort"], "is a text")
+    return effort
+
+
+def head_of(body: ResponsesBody, response_id: str, created: int, model: str, *, store: bool) -> Object:
+    """A response of which nothing is there yet: what was asked for, as OpenAI tells it again."""
+    return {
+        "id": response_id,
+        "object": "response",
+        "created_at": created,
+        "status": "in_progress",
+        "background": False,
+        "completed_at": None,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": body.instructions,
+        "max_output_tokens": body.max_output_tokens,
+        "max_tool_calls": body.max_tool_calls,
+        "metadata": body.metadata or {},
+        "model": model,
+        "output": [],
+        "parallel_tool_calls": body.parallel_tool_calls is not False,
+        "previous_response_id": body.previous_response_id,
+        "prompt_cache_key": body.prompt_cache_key,
+        "reasoning": {"effort": None, "summary": None, **(body.reasoning or {})},
+        "safety_identifier": body.safety_identifier,
+        "service_tier": body.service_tier or "default",
+        "store": store,
+        "temperature": body.temperature,
+        "text": {"format": {"type": "text"}, **(body.text or {})},
+        "tool_choice": body.tool_choice or "auto",
+        "tools": body.tools or [],
+        "top_logprobs": body.top_logprobs or 0,
+        "top_p": body.top_p,
+        "truncation": body.truncation or "disabled",
+        "usage": None,
+        "user": body.user,
+    }
