@@ -25,11 +25,12 @@ from nexusai.server.gateway.errors import error_response
 from nexusai.server.gateway.media import MediaRoutes
 from nexusai.server.gateway.openai import OpenAIRoutes
 from nexusai.server.gateway.responses import ResponsesRoutes
-from nexusai.server.http import Endpoint, JsonResponse, Problem, RequestContext, broken, problem_response
+from nexusai.server.http import Endpoint, Problem, RequestContext, broken, problem_response
 from nexusai.server.keys import schema as keys_schema
 from nexusai.server.keys.routes import KeyRoutes
 from nexusai.server.knowledge import schema as knowledge_schema
 from nexusai.server.knowledge.routes import KnowledgeRoutes
+from nexusai.server.observability.routes import HealthRoutes, MetricsRoutes
 from nexusai.server.platform import Platform
 from nexusai.server.providers import schema as providers_schema
 from nexusai.server.providers.routes import ProviderRoutes
@@ -38,6 +39,7 @@ from nexusai.server.sessions.routes import SessionRoutes
 from nexusai.server.tasks import schema as tasks_schema
 from nexusai.server.tasks.answers import TaskAnswers
 from nexusai.server.tasks.routes import TaskRoutes
+from nexusai.server.traffic import ROUTE
 from nexusai.server.usage import schema as usage_schema
 from nexusai.server.usage.routes import UsageRoutes
 from nexusai.server.webhooks import schema as webhooks_schema
@@ -86,7 +88,10 @@ def create_app(platform: Platform) -> ASGIApp:
             ResponsesRoutes(calls, platform.keys, platform.responses, platform.files, settings.max_body_bytes)
         ),
         _anthropic(AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)),
-        _health(platform),
+        _machines(
+            HealthRoutes(platform.health),
+            MetricsRoutes(platform.metrics, platform.readings, platform.keys, settings.metrics),
+        ),
     ):
         api.include_router(router)
     api.openapi = lambda: openapi.document(api)  # type: ignore[method-assign]
@@ -98,7 +103,7 @@ def create_app(platform: Platform) -> ASGIApp:
     }
     for kind, answer in answers.items():
         api.add_exception_handler(kind, answer)
-    return RequestContext(_Shortcut(Endpoint(tasks.invoke), Endpoint(tasks.get), api))
+    return RequestContext(_Shortcut(Endpoint(tasks.invoke), Endpoint(tasks.get), api), platform.traffic)
 
 
 class _Shortcut:
@@ -115,12 +120,14 @@ class _Shortcut:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         called = (scope.get("method"), scope.get("path", ""))
         if called == ("POST", INVOKE):
+            scope[ROUTE] = INVOKE
             await self._invoke(scope, receive, send)
             return
         if called[0] == "GET" and called[1].startswith(TASKS):
             task_id = called[1][len(TASKS) :]
             if task_id and "/" not in task_id:
                 scope["path_params"] = {"task_id": task_id}
+                scope[ROUTE] = f"{TASKS}{{task_id}}"
                 await self._get_task(scope, receive, send)
                 return
         await self._api(scope, receive, send)
@@ -302,21 +309,19 @@ def _anthropic(routes: AnthropicRoutes) -> APIRouter:
     return router
 
 
-def _health(platform: Platform) -> APIRouter:
-    async def health() -> Response:
-        """Whether the platform answers."""
-        return JsonResponse({"status": "healthy"})
-
-    async def ready() -> Response:
-        """Whether the platform can take a task: 503 while its database cannot be written."""
-        await platform.probe()
-        return JsonResponse({"status": "healthy"})
-
+def _machines(health: HealthRoutes, metrics: MetricsRoutes) -> APIRouter:
     router = APIRouter(tags=["health"])
-    views = {"/health": health, "/health/live": health, "/health/ready": ready, f"{BASE}/health": health}
+    views = {
+        "/health": health.live,
+        "/health/live": health.live,
+        "/health/ready": health.ready,
+        f"{BASE}/health": health.live,
+    }
     for path, view in views.items():
         name = path.strip("/").replace("/", "_")
-        router.add_api_route(path, view, methods=["GET"], operation_id=name, openapi_extra=openapi.OPEN)
+        extra = openapi.READY if view == health.ready else openapi.OPEN
+        router.add_api_route(path, view, methods=["GET"], operation_id=name, openapi_extra=extra)
+    _add(router, "GET", "/metrics", metrics.metrics, None, plain=openapi.METRICS, response_class=Response)
     return router
 
 

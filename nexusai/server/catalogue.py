@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from nexusai.providers.adapters.vendors import VENDORS, vendors_with
 from nexusai.providers.models import Model, default_models
@@ -27,6 +27,13 @@ _SIGNS: Final[Mapping[Capability, Sequence[str]]] = {
     "images": ("image", "dall-e", "imagen", "cogview", "seedream"),
 }
 """What the names of models have in them that do one thing alone."""
+
+
+@runtime_checkable
+class Pool(Protocol):
+    """A transport that knows its connections."""
+
+    def connections(self) -> tuple[int, int]: ...
 
 
 class Offer(NamedTuple):
@@ -90,6 +97,10 @@ class Catalogue:
                 able = _abilities(line) & owner.capabilities
                 found.setdefault((line.provider, line.name), set(able - line.lacks))
         return [_offer(*each, capabilities) for each, capabilities in found.items()]
+
+    def connections(self) -> tuple[int, int]:
+        """To providers: those in use, and those that are idle."""
+        return self._transport.connections() if isinstance(self._transport, Pool) else (0, 0)
 
     def _owner(self, capability: Capability, model: str) -> str | None:
         """The provider that is configured with this model, or whose model it is known to be."""

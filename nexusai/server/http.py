@@ -8,7 +8,6 @@ import errno
 import logging
 import re
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -24,6 +23,7 @@ from nexusai.error import CODES
 from nexusai.providers.trace import upstream_headers
 from nexusai.server.clock import now_ms, rfc3339
 from nexusai.server.ids import new_id
+from nexusai.server.traffic import Exchange, Traffic, current_work
 
 __all__ = [
     "MALFORMED",
@@ -93,6 +93,7 @@ class Problem(Exception):
 def problem_response(problem: Problem) -> Response:
     """The `application/problem+json` (RFC 9457) of a problem."""
     code = CODES[problem.code]
+    note(problem.code)
     body = {
         "type": "about:blank",
         "title": code.title,
@@ -117,8 +118,21 @@ def problem_response(problem: Problem) -> Response:
     return Response(orjson.dumps(body), code.status, headers, media_type="application/problem+json")
 
 
+def note(code: str, error: BaseException | None = None) -> None:
+    """Tell those who watch the request what went wrong with it."""
+    work = current_work.get()
+    if work is not None:
+        work.failed(code, error)
+
+
 def broken(error: Exception) -> Problem:
     """What an unforeseen error is to the caller; a disk or database that is full may be well again soon."""
+    problem = _unforeseen(error)
+    note(problem.code, error)
+    return problem
+
+
+def _unforeseen(error: Exception) -> Problem:
     if isinstance(error, sqlite3.OperationalError):
         return Problem("SERVICE_UNAVAILABLE", "The database cannot be used at the moment.", retry_after=5)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -162,10 +176,11 @@ class ClientGone(Exception):
 
 
 class RequestContext:
-    """Outermost: gives each request its id, and turns what was raised into an answer."""
+    """Outermost: gives each request its id, turns what was raised into an answer, and tells who watches."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, traffic: Traffic | None = None) -> None:
         self.app = app
+        self.traffic: Traffic = traffic or Traffic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -175,6 +190,8 @@ class RequestContext:
         name = _well_formed(headers.get(b"x-request-id")) or new_id("req")
         request_id.set(name)
         upstream_headers.set(_trace(headers))
+        exchange = Exchange(name, scope)
+        current_work.set(exchange)
         body = Body(receive) if _may_be_large(headers) else None
         header = (b"x-request-id", name.encode())
         status, ended = 0, False
@@ -196,7 +213,7 @@ class RequestContext:
                     raise ClientGone from error
                 raise
 
-        begun = time.perf_counter()
+        self.traffic.under_way += 1
         try:
             try:
                 await self.app(scope, body or receive, send_with_id)
@@ -213,10 +230,10 @@ class RequestContext:
                     problem = error if isinstance(error, Problem) else broken(error)
                     await problem_response(problem)(scope, receive, send_with_id)
         except (ClientGone, ClientDisconnect):
-            logger.debug("%s %r: the client is gone", scope["method"], scope["path"])
-        if logger.isEnabledFor(logging.INFO):
-            took = (time.perf_counter() - begun) * 1000
-            logger.info("%s %r %s %.1f ms", scope["method"], scope["path"], status, took)
+            exchange.gone = True
+        finally:
+            self.traffic.under_way -= 1
+            self.traffic.request_ended(exchange, status)
 
 
 class Body:

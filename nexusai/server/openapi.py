@@ -39,7 +39,9 @@ __all__ = [
     "GET_TASK",
     "INVOKE",
     "LIST_TASKS",
+    "METRICS",
     "OPEN",
+    "READY",
     "RESULTS",
     "UPLOAD",
     "USAGE",
@@ -202,6 +204,31 @@ USAGE: dict[str, Any] = {
 
 OPEN: dict[str, Any] = {"security": []}
 """What needs no key."""
+
+READY: dict[str, Any] = {
+    **OPEN,
+    "responses": {
+        "200": {
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["status", "checks"],
+                        "properties": {
+                            "status": {"const": "healthy"},
+                            "checks": {"type": "object", "additionalProperties": {"type": "string"}},
+                        },
+                    }
+                }
+            }
+        }
+    },
+}
+
+METRICS: dict[str, Any] = {
+    **OPEN,  # to programs on the same machine
+    "responses": {"200": {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+}
 
 _PROBLEM: dict[str, Any] = {
     "type": "object",

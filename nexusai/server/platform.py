@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from dotenv import dotenv_values
 
@@ -13,6 +13,7 @@ from nexusai.error import ConfigurationError
 from nexusai.providers.config import config_for, configured
 from nexusai.providers.pricing import default_prices
 from nexusai.providers.provider import open_providers
+from nexusai.providers.record import CallRecord
 from nexusai.providers.transport import Transport
 from nexusai.server.batches.service import BatchService
 from nexusai.server.batches.store import BatchStore
@@ -37,6 +38,11 @@ from nexusai.server.knowledge.search import Search
 from nexusai.server.knowledge.service import KnowledgeService
 from nexusai.server.knowledge.sqlite_index import SqliteIndex
 from nexusai.server.knowledge.store import KnowledgeStore
+from nexusai.server.observability.health import Health
+from nexusai.server.observability.labels import KnownModels
+from nexusai.server.observability.logs import Log
+from nexusai.server.observability.metrics import Metrics
+from nexusai.server.observability.readings import Readings
 from nexusai.server.responses.service import ResponseService
 from nexusai.server.responses.store import ResponseStore
 from nexusai.server.sessions.agents import agents
@@ -52,6 +58,7 @@ from nexusai.server.tasks.reconciler import Reconciler
 from nexusai.server.tasks.runner import Runner
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.tasks.store import SqliteTaskStore
+from nexusai.server.traffic import Traffic
 from nexusai.server.usage.metered import Meter, MeteredProvider
 from nexusai.server.usage.models import Rates
 from nexusai.server.usage.recorder import Recorder
@@ -63,12 +70,15 @@ from nexusai.server.webhooks.store import WebhookStore
 
 __all__ = ["Platform"]
 
+Hook = Callable[[CallRecord], object]
+
 
 class Platform:
     """Everything behind the routes. Owns the data folder from `open` to `close`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.traffic: Traffic = Traffic()
         self._data = DataDir(settings.data_dir)
 
     async def open(self) -> None:
@@ -116,7 +126,11 @@ class Platform:
         self._recorder = Recorder(self._calls.add, rates, guard)
         self.usage: UsageService = UsageService(self._calls, self._recorder)
         meter = Meter(guard, default_prices(), rates)
-        self.catalogue: Catalogue = open_catalogue(environment(), meter, self._recorder)
+        self.metrics: Metrics = Metrics(rates, lambda provider, model: self._known(provider, model))
+        self.catalogue: Catalogue = open_catalogue(environment(), meter, self._recorder, self.metrics.heard)
+        self._known = KnownModels(self.catalogue)
+        self.traffic.requests.append(self.metrics.request)
+        self.traffic.tasks.append(self.metrics.task)
         self.keys: KeyService = KeyService(
             KeyStore(self._database), guard, secret, anonymous=settings.allow_anonymous
         )
@@ -182,6 +196,13 @@ class Platform:
             secret,
         )
         runner.on_told = self.webhooks.wake
+        self.readings: Readings = Readings(
+            self.traffic, self.tasks, self.catalogue, self._recorder, self._known
+        )
+        runner.on_ended = self.traffic.task_ended
+        self.health: Health = Health(
+            {"database": self.probe, "storage": storage.check, "queue": self._dispatcher.check}, self.traffic
+        )
         self.batches: BatchService = BatchService(
             BatchStore(self._database), self.tasks, self.files, self.webhooks, self.keys.caller
         )
@@ -214,6 +235,12 @@ class Platform:
         """Write to the database, changing nothing. Raises `sqlite3.OperationalError` when that fails."""
         await self._store.free_keys(0)
 
+    def watched_by(self, log: Log) -> None:
+        """Write a line for each request and each task."""
+        self.traffic.requests.append(log.request)
+        self.traffic.tasks.append(log.task)
+        self.readings.lines_dropped = lambda: log.writer.dropped
+
     async def drain(self) -> None:
         """Give running tasks the grace to finish, hand the others back, then let go of who waits for them."""
         await self.batches.stop()
@@ -239,7 +266,7 @@ def environment() -> dict[str, str]:
     return {**written, **os.environ}
 
 
-def open_catalogue(environ: Mapping[str, str], meter: Meter, recorder: Recorder) -> Catalogue:
+def open_catalogue(environ: Mapping[str, str], meter: Meter, recorder: Recorder, *hooks: Hook) -> Catalogue:
     """The providers that the environment switches on, then `local`, which is always there; all metered."""
     remote = configured(environ)
     transport: Transport | None = None
@@ -248,7 +275,7 @@ def open_catalogue(environ: Mapping[str, str], meter: Meter, recorder: Recorder)
 
         transport = AiohttpTransport()
     configs = {**remote, "local": config_for("local", environ)}
-    opened = open_providers(configs, transport, hooks=[recorder.heard])
+    opened = open_providers(configs, transport, hooks=[recorder.heard, *hooks])
     providers = {
         name: MeteredProvider(provider, meter, free=not provider.key_required)
         for name, provider in opened.items()

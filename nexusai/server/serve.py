@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
@@ -18,8 +17,8 @@ import uvicorn
 from nexusai._internal._credentials import credentials_path, load, save
 from nexusai.error import ConfigurationError
 from nexusai.server.app import create_app
-from nexusai.server.http import request_id
-from nexusai.server.platform import Platform
+from nexusai.server.observability.logs import Log, unhandled
+from nexusai.server.platform import Platform, environment
 from nexusai.server.settings import Settings
 
 __all__ = ["serve"]
@@ -31,25 +30,35 @@ BACKLOG = 2048
 def serve(settings: Settings, host: str, port: int) -> None:
     """Run until SIGINT or SIGTERM. Raises `ConfigurationError` when the platform cannot start."""
     os.umask(0o077)  # prompts and answers are this user's alone
-    _log_to_stderr(settings.log_level)
-    with _listen(host, port) as listener:
-        server = _Server(settings, listener)
-        if sys.platform == "win32":
-            asyncio.run(server.run())
-        else:
-            import uvloop
+    log = Log(sys.stderr, environment(), settings.log_level, settings.log_format)
+    log.start()
+    try:
+        with _listen(host, port) as listener:
+            _run(_Server(settings, listener, log))
+    finally:
+        log.stop()
 
-            uvloop.run(server.run())
+
+def _run(server: _Server) -> None:
+    if sys.platform == "win32":
+        asyncio.run(server.run())
+    else:
+        import uvloop
+
+        uvloop.run(server.run())
 
 
 class _Server:
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, log: Log) -> None:
         self._platform = Platform(settings)
+        self._log = log
         self._settings = settings
         self._listener = listener
 
     async def run(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(unhandled)
         await self._platform.open()
+        self._platform.watched_by(self._log)
         try:
             line = await self._introduce()
             config = uvicorn.Config(
@@ -162,17 +171,3 @@ def _look_for_garbage_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-class _WithRequestId(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = getattr(record, "request_id", request_id.get())
-        return True
-
-
-def _log_to_stderr(level: str) -> None:
-    log = logging.StreamHandler()
-    log.addFilter(_WithRequestId())
-    log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[log])
-    logging.getLogger("nexusai").setLevel(level.upper())

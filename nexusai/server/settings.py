@@ -87,7 +87,14 @@ class Settings(BaseSettings):
     webhook_allow_private: bool = False
     """Whether webhooks may call addresses of this network and this machine."""
 
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "warning"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
+    """From which level on: `info` has a line for each request and task, `warning` only what goes wrong."""
+
+    log_format: Annotated[Literal["auto", "json", "pretty"], BeforeValidator(str.lower)] = "auto"
+    """`auto` is `pretty` on a terminal."""
+
+    metrics: Annotated[Literal["local", "open", "off"], BeforeValidator(str.lower)] = "local"
+    """Who reads `/metrics` without a key of the scope `platform`: programs on this machine, all, or none."""
 
     @field_validator("bootstrap_api_key")
     @classmethod

@@ -34,6 +34,9 @@ class Storage(Protocol):
     async def delete(self, name: str) -> None:
         """Fine when there is nothing of that name."""
 
+    async def check(self) -> object:
+        """Write something and remove it. Raises what keeps that from working."""
+
 
 class LocalDisk:
     """One file a name, in one folder; written beside and renamed, after it reached the disk."""
@@ -76,6 +79,9 @@ class LocalDisk:
     async def delete(self, name: str) -> None:
         await asyncio.to_thread((self._folder / name).unlink, missing_ok=True)
 
+    async def check(self) -> None:
+        await asyncio.to_thread(_try_out, self._folder / "check.part")
+
 
 async def pieces_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same bytes in fewer, larger pieces: each costs a trip to a thread, or to a network."""
@@ -99,6 +105,11 @@ def _add(file: BinaryIO, digest: hashlib._Hash, piece: bytes) -> None:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _try_out(path: Path) -> None:
+    path.write_bytes(b"a disk that is full takes no byte")
+    path.unlink()
 
 
 def _rename(part: Path, path: Path) -> None:

@@ -143,7 +143,9 @@ class StreamedResponse(Response):
         shown = {**STREAMING, "x-nexus-provider": provider.name, **(headers or {})}
         self.status_code = 200
         self.background: BackgroundTask | None = None
-        self.raw_headers: list[tuple[bytes, bytes]] = [(k.lower().encode(), v.encode("latin-1")) for k, v in shown.items()]
+        self.raw_headers: list[tuple[bytes, bytes]] = [
+            (k.lower().encode(), v.encode("latin-1")) for k, v in shown.items()
+        ]
         self._stream = stream
         self._events = events
 

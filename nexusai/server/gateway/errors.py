@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from nexusai.error import CODES
 from nexusai.providers.errors import AdapterError, CircuitOpenError
-from nexusai.server.http import ClientGone, Problem, broken
+from nexusai.server.http import ClientGone, Problem, broken, note
 from nexusai.server.tasks.endings import failure
 
 __all__ = ["answering", "error_body", "error_response", "headers_of", "problem_of"]
@@ -40,6 +40,7 @@ LONGEST_WAIT: Final = 60
 def problem_of(error: Exception) -> Problem:
     """What went wrong, in the contract's codes; what nobody foresaw is written to the log."""
     if isinstance(error, Problem):
+        note(error.code)
         return error
     if isinstance(error, AdapterError):
         told = failure(error)
@@ -47,6 +48,7 @@ def problem_of(error: Exception) -> Problem:
             told["code"] = "SERVICE_UNAVAILABLE"
         elif error.status == NOT_FOUND:
             told["code"] = "NOT_FOUND"
+        note(told["code"], error)
         retry_after = getattr(error, "retry_after", None)
         headers = {"x-nexus-provider": error.provider} if error.provider else {}
         if CODES[told["code"]].status in (408, 429) or CODES[told["code"]].status >= 500:

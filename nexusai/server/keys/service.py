@@ -36,8 +36,9 @@ from nexusai.server.keys.models import (
     check_expiry,
 )
 from nexusai.server.keys.store import KeyStore
+from nexusai.server.traffic import current_work
 
-__all__ = ["DEFAULT_PROJECT", "KeyService"]
+__all__ = ["DEFAULT_PROJECT", "KeyService", "from_here", "presented_key"]
 
 logger: logging.Logger = logging.getLogger("nexusai.server.keys")
 
@@ -122,13 +123,16 @@ class KeyService:
             has = caller.key.scopes.replace(" ", ", ")
             raise Problem("FORBIDDEN", f"This needs a key of the scope {needed!r}; this one has: {has}.")
         current_caller.set(caller)
+        work = current_work.get()
+        if work is not None:
+            work.project, work.key_id = caller.project.id, caller.key.id if caller.key is not None else None
         request.scope[RATE_HEADERS] = await self._guard.request(caller, counted=needed == "invoke")
         return caller
 
     async def _caller(self, request: Request) -> Caller:
         presented = presented_key(request)
         if presented is None:
-            if self._anonymous and _from_here(request):
+            if self._anonymous and from_here(request):
                 return await self.caller(DEFAULT_PROJECT, None)
             raise Problem("UNAUTHORIZED", "No key: send the header `Authorization: Bearer nxs_…`.")
         digest = self._digest(presented)
@@ -421,7 +425,7 @@ def presented_key(request: Request) -> str | None:
     return key.strip()
 
 
-def _from_here(request: Request) -> bool:
+def from_here(request: Request) -> bool:
     """Whether a program on this machine asks, for itself."""
     client = request.scope.get("client")
     if client is None or any(header(request, name) is not None for name in _SECOND_HAND):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -22,12 +23,15 @@ from nexusai.server.tasks.events import TaskEvents
 from nexusai.server.tasks.kinds.kind import Job, Kind, Media, Output
 from nexusai.server.tasks.models import StoredRequest, TaskRow
 from nexusai.server.tasks.store import Claim, Ending, TaskStore
+from nexusai.server.traffic import TaskRun, current_work
 
 __all__ = ["Reason", "Runner"]
 
 logger: logging.Logger = logging.getLogger("nexusai.server.tasks")
 
 Reason = Literal["cancel", "shutdown", "timeout"]
+Spans = Callable[[TaskRun, Mapping[str, str]], AbstractContextManager[Mapping[str, str]]]
+"""What is around an attempt, and the trace headers that its calls carry in place of its caller's."""
 
 CLAIMS_AT_ONCE: Final = 4
 """Under load accepting comes before beginning: at most so many tasks begin with each transaction."""
@@ -78,6 +82,9 @@ class Runner:
         self._reports: set[asyncio.Task[None]] = set()
         self.on_told: Callable[[], object] = _nobody
         """Called when a task has ended of which somebody is to be told."""
+        self.on_ended: Callable[[TaskRun], object] = _nothing
+        """Called after each attempt."""
+        self.spans: Spans = _no_span
 
     def stop(self, task_id: str, why: Reason) -> None:
         """Interrupt the task if it runs here: cancel it, or hand it back on `shutdown`."""
@@ -105,15 +112,26 @@ class Runner:
                 current_request.set(row.request_id)
                 current_task.set(row.id)
                 current_caller.set(await self._caller_of(row.project, row.key_id))
-                await self._carry_out(row, slot)
+                await self._watched(row, slot)
                 if row.notify:
                     self.on_told()
         finally:
             del self._slots[task_id]
 
-    async def _carry_out(self, row: TaskRow, slot: _Slot) -> None:
+    async def _watched(self, row: TaskRow, slot: _Slot) -> None:
+        waited = max(0, now_ms() - row.created_at) / 1000
+        run = TaskRun(row.request_id, row.id, row.task_type, row.attempt, waited)
+        run.project, run.key_id = row.project, row.key_id
+        current_work.set(run)
         stored = StoredRequest.of(row)
-        upstream_headers.set(stored.trace)
+        try:
+            with self.spans(run, stored.trace) as trace:
+                upstream_headers.set(trace)
+                await self._carry_out(row, stored, slot, run)
+        finally:
+            self.on_ended(run)
+
+    async def _carry_out(self, row: TaskRow, stored: StoredRequest, slot: _Slot, run: TaskRun) -> None:
         status, output_json, failed = "completed", None, None
         try:
             output_json = orjson.dumps(await self._attempt(row, stored, slot)).decode()
@@ -124,8 +142,10 @@ class Runner:
             status, failed = _interrupted(row, slot.why)
         except Exception as error:
             status, failed = "failed", failure(error)
+            run.failed(failed["code"], error)
             if failed["code"] == "INTERNAL_ERROR":
                 logger.exception("task %s failed inside the platform", row.id)
+        run.status, run.code = status, failed["code"] if failed else None
         error_json = orjson.dumps(failed).decode() if failed else None
         await self._end(slot, stored, Ending(row.id, row.attempt, status, output_json, error_json, now_ms()))
 
@@ -203,6 +223,14 @@ class Runner:
 
 
 def _nobody() -> None:
+    pass
+
+
+def _no_span(run: TaskRun, trace: Mapping[str, str]) -> AbstractContextManager[Mapping[str, str]]:
+    return nullcontext(trace)
+
+
+def _nothing(run: TaskRun) -> None:
     pass
 
 

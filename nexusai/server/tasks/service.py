@@ -25,6 +25,7 @@ from nexusai.server.tasks.kinds.kind import Kind
 from nexusai.server.tasks.models import Filter, InvokeRequest, StoredRequest, TaskRow, show
 from nexusai.server.tasks.states import FINAL
 from nexusai.server.tasks.store import TaskStore
+from nexusai.server.traffic import Exchange, current_work
 
 __all__ = ["TaskService"]
 
@@ -70,6 +71,9 @@ class TaskService:
         )
         if not await self.store.accept(task):
             return await self._earlier(task, request)
+        work = current_work.get()
+        if isinstance(work, Exchange):
+            work.task_id = task.id
         if request.stream:
             self.events.open(task.id, 0)
         self.dispatcher.submit(task.id, task.priority, task.not_before, task.lanes)

@@ -86,6 +86,9 @@ class TaskStore(Protocol):
     async def undelivered(self, now: int) -> list[tuple[str, int, int, tuple[str, ...]]]:
         """`(id, priority, not_before, lanes)` of the tasks that nobody is running, oldest first."""
 
+    async def open_tasks(self) -> tuple[int, int, int | None]:
+        """How many are queued, how many run, and when (ms) the oldest that is queued was made."""
+
 
 _COLUMNS = ", ".join(TaskRow.__struct_fields__)
 _NEW = (
@@ -341,6 +344,14 @@ class SqliteTaskStore:
         )
         rows = await asyncio.to_thread(self._scan, sql, (now,))
         return [(row[0], row[1], row[2], lanes_of(row[3], row[4])) for row in rows]
+
+    async def open_tasks(self) -> tuple[int, int, int | None]:
+        sql = (
+            "SELECT coalesce(sum(status = 'queued'), 0), coalesce(sum(status = 'running'), 0), "
+            f"min(CASE status WHEN 'queued' THEN created_at END) FROM tasks WHERE {_OPEN}"
+        )
+        [(queued, running, oldest)] = await asyncio.to_thread(self._scan, sql, ())
+        return queued, running, oldest
 
     async def _change(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return await self.commits.submit(CHANGE, _Statement(sql, parameters))

@@ -46,6 +46,11 @@ class Recorder:
         self._writing = asyncio.Lock()
         self._news = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """Rows that are not written yet."""
+        return len(self._rows)
+
     async def start(self) -> None:
         self._loop = asyncio.create_task(self._run())
 

@@ -24,3 +24,6 @@ class Dispatcher(Protocol):
 
     def cancel(self, task_id: str) -> None:
         """Stop the task here if it waits or runs here."""
+
+    async def check(self) -> None:
+        """Raises `ConnectionError` when no task that is brought now would be begun."""

@@ -52,6 +52,10 @@ class EmbeddedDispatcher:
         self._runner.stop(task_id, "cancel")
         self._pump()
 
+    async def check(self) -> None:
+        if not self._open:
+            raise ConnectionError("the dispatcher is stopped")
+
     def _pump(self) -> None:
         while self._open and len(self._running) < self._max_running:
             taken = self._scheduler.take(now_ms())

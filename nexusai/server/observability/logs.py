@@ -1,0 +1,205 @@
+"""The log: one JSON object a line, or for reading on a terminal; ours, the libraries', and one a request."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, Literal, TextIO
+
+import orjson
+import structlog
+
+from nexusai.server.clock import now_ms, rfc3339
+from nexusai.server.http import request_id
+from nexusai.server.observability.secrets import Redactor, stack, told
+from nexusai.server.observability.writer import LineWriter
+from nexusai.server.traffic import Exchange, TaskRun, Work
+
+__all__ = ["Format", "Log", "unhandled"]
+
+Format = Literal["auto", "json", "pretty"]
+Facts = MutableMapping[str, Any]
+
+QUIET: Final = frozenset({"/health", "/health/live", "/health/ready", "/api/v1/health", "/metrics"})
+"""Routes that machines ask all day: at `debug`, unless something is wrong with them."""
+LONGEST: Final = 200
+"""Characters of what a client chose, a path or a model."""
+
+
+class Log:
+    """Everything that is written down. `start` makes it the log of the process, until `stop`."""
+
+    def __init__(self, stream: TextIO, environ: Mapping[str, str], level: str, form: Format = "auto") -> None:
+        self.writer: LineWriter = LineWriter(stream)
+        self._level = logging.getLevelName(level.upper())
+        self._redact = Redactor(environ)
+        self.handler: logging.Handler = _Lines(self)
+        pretty = form == "pretty" or (form == "auto" and stream.isatty())
+        self._render = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if pretty else _json
+        self._access = structlog.wrap_logger(
+            None,
+            processors=[_stamped, self._render, self._written],
+            wrapper_class=structlog.make_filtering_bound_logger(self._level),
+        ).bind()
+
+    def start(self) -> None:
+        """Take over what the platform and its libraries log; of the libraries, warnings."""
+        self.writer.start()
+        logging.basicConfig(level=logging.WARNING, handlers=[self.handler], force=True)
+        logging.captureWarnings(True)
+        logging.getLogger("nexusai").setLevel(self._level)
+
+    def stop(self) -> None:
+        logging.getLogger().removeHandler(self.handler)
+        logging.captureWarnings(False)
+        self.writer.stop()
+
+    # What has ended
+
+    def request(self, exchange: Exchange) -> None:
+        """The line of a request."""
+        level = _level_of(exchange)
+        if level < self._level:
+            return
+        known = exchange.route is not None
+        facts = {
+            "request_id": exchange.request_id,
+            "method": exchange.method[:20],
+            "path": exchange.path[:LONGEST] if known else self._redact(exchange.path[:LONGEST]),
+            "status": exchange.status,
+        }
+        if exchange.gone:
+            facts["client_gone"] = True
+        if exchange.task_id is not None:
+            facts["task_id"] = exchange.task_id
+        self._access.log(level, "request", **facts, **_facts(exchange))
+
+    def task(self, run: TaskRun) -> None:
+        """The line of an attempt at a task."""
+        level = logging.WARNING if run.code == "INTERNAL_ERROR" else logging.INFO
+        if level < self._level:
+            return
+        facts = {
+            "request_id": run.request_id,
+            "task_id": run.task_id,
+            "task_type": run.task_type,
+            "status": run.status,
+            "attempt": run.attempt,
+            "waited_ms": _ms(run.waited),
+        }
+        self._access.log(level, "task", **facts, **_facts(run))
+
+    def _written(self, _: Any, level: str, line: Any) -> str:
+        self.writer.write(line, now=level in ("warning", "error", "critical"))
+        raise structlog.DropEvent
+
+    # What is told on the way
+
+    def record(self, record: logging.LogRecord) -> None:
+        """A line of the standard library's logging: without secrets, and without what errors may quote."""
+        whole = self._level <= logging.DEBUG
+        facts: Facts = {
+            "event": _message(record, whole).encode("utf-8", "backslashreplace").decode(),
+            "logger": record.name,
+            "request_id": getattr(record, "request_id", request_id.get()),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            facts["error"] = type(record.exc_info[1]).__name__
+            facts["exception"] = stack(record.exc_info[1], whole=whole)
+        line = self._render(None, level := record.levelname.lower(), _stamped(None, level, facts))
+        self.writer.write(self._redact(str(line)), now=record.levelno >= logging.WARNING)
+
+
+def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What an event loop does with an error that nobody waits for; its own way would quote the error."""
+    error = context.get("exception")
+    logging.getLogger("asyncio").error(context["message"], exc_info=error)
+
+
+class _Lines(logging.Handler):
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._log.record(record)
+        except Exception as error:  # the usual way would print what the line was about
+            self._log.writer.write(f"a line of {record.name} cannot be written: {type(error).__name__}")
+
+
+def _message(record: logging.LogRecord, whole: bool) -> str:
+    """What was said; of an error among its arguments as much as is told of errors."""
+    if not isinstance(record.args, tuple) or not any(isinstance(arg, BaseException) for arg in record.args):
+        return record.getMessage()
+    record = copy.copy(record)
+    record.args = tuple(
+        _Told(told(arg, whole=whole)) if isinstance(arg, BaseException) else arg for arg in record.args or ()
+    )
+    return record.getMessage()
+
+
+class _Told(str):
+    """The same for `%s` and for `%r`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _level_of(exchange: Exchange) -> int:
+    if exchange.status >= 500:
+        return logging.WARNING
+    return logging.DEBUG if exchange.path in QUIET else logging.INFO
+
+
+def _facts(work: Work) -> dict[str, Any]:
+    """What is told of requests and tasks alike, as far as it is known."""
+    facts: dict[str, Any] = {"ms": _ms(work.seconds)}
+    if work.project is not None:
+        facts["project"] = work.project
+    if work.key_id is not None:
+        facts["key_id"] = work.key_id
+    if work.code is not None:
+        facts["code"] = work.code
+        if work.error is not None:
+            facts["error"] = work.error
+    return facts | _calls(work) if work.calls else facts
+
+
+def _calls(work: Work) -> dict[str, Any]:
+    facts = {
+        "provider": work.provider,
+        "model": (work.model or "")[:LONGEST],
+        "upstream_ms": _ms(work.upstream),
+    }
+    if work.first_chunk is not None:
+        facts["first_chunk_ms"] = _ms(work.first_chunk)
+    if work.tokens is not None:
+        facts["prompt_tokens"], facts["completion_tokens"] = work.tokens
+    if work.priced and work.tokens is not None:
+        facts["cost_usd"] = round(work.dollars, 10)
+    if work.calls > 1:
+        facts["calls"] = work.calls
+    if work.attempts > work.calls:
+        facts["attempts"] = work.attempts
+    if work.fallback is not None:
+        facts["fallback_from"] = work.fallback[:LONGEST]
+    if work.cut:
+        facts["cut"] = True
+    return facts
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def _stamped(_: Any, level: str, facts: Facts) -> Facts:
+    return {"timestamp": rfc3339(now_ms()), "level": level, **facts}
+
+
+def _json(_: Any, __: str, facts: Facts) -> str:
+    return orjson.dumps(facts, default=str).decode()
