@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         AsyncTTSResponse,
         Batch,
         BatchResult,
+        Conversation,
         Cost,
         Document,
         EmbeddingResponse,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from nexusai.resources._session import AsyncSession, Session, SessionPage
     from nexusai.resources.audio import Audio
     from nexusai.resources.batches import Batches
+    from nexusai.resources.conversations import Conversations
     from nexusai.resources.embeddings import Embeddings
     from nexusai.resources.files import Files
     from nexusai.resources.images import Images
@@ -113,6 +115,7 @@ __all__ = [
     "BatchResult",
     "ConfigurationError",
     "ConflictError",
+    "Conversation",
     "Cost",
     "Document",
     "EmbeddingResponse",
@@ -170,6 +173,7 @@ __all__ = [
     "base_url",
     "batches",
     "configure",
+    "conversations",
     "embeddings",
     "files",
     "images",
@@ -200,6 +204,7 @@ knowledge_bases: KnowledgeBases = cast("KnowledgeBases", DefaultResource("knowle
 files: Files = cast("Files", DefaultResource("files", "Files"))
 tasks: Tasks = cast("Tasks", DefaultResource("tasks", "Tasks"))
 batches: Batches = cast("Batches", DefaultResource("batches", "Batches"))
+conversations: Conversations = cast("Conversations", DefaultResource("conversations", "Conversations"))
 usage: UsageReports = cast("UsageReports", DefaultResource("usage", "UsageReports"))
 projects: Projects = cast("Projects", DefaultResource("projects", "Projects"))
 keys: Keys = cast("Keys", DefaultResource("keys", "Keys"))

@@ -12,6 +12,7 @@ from nexusai._internal._pool import AsyncPool, SyncPool
 from nexusai._internal._sources import read_config
 from nexusai.resources.audio import AsyncAudio, Audio
 from nexusai.resources.batches import AsyncBatches, Batches
+from nexusai.resources.conversations import AsyncConversations, Conversations
 from nexusai.resources.embeddings import AsyncEmbeddings, Embeddings
 from nexusai.resources.files import AsyncFiles, Files
 from nexusai.resources.images import AsyncImages, Images
@@ -138,6 +139,10 @@ class NexusAIClient(_Client[SyncDriver]):
         return UsageReports(self._driver)
 
     @cached_property
+    def conversations(self) -> Conversations:
+        return Conversations(self._driver)
+
+    @cached_property
     def models(self) -> Models:
         return Models(self._driver)
 
@@ -248,6 +253,10 @@ class AsyncNexusAIClient(_Client[AsyncDriver]):
     @cached_property
     def usage(self) -> AsyncUsageReports:
         return AsyncUsageReports(self._driver)
+
+    @cached_property
+    def conversations(self) -> AsyncConversations:
+        return AsyncConversations(self._driver)
 
     @cached_property
     def models(self) -> AsyncModels:

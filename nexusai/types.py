@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ __all__ = [
     "AgentOptions",
     "AspectRatio",
     "ClientOptions",
+    "ConversationFilter",
     "DefaultClientOptions",
     "EmbeddingWaitOptions",
     "FileInput",
@@ -26,6 +27,7 @@ __all__ = [
     "InvokeWaitOptions",
     "KeyChanges",
     "KeyOptions",
+    "Logging",
     "Message",
     "ModelOptions",
     "OnBytes",
@@ -256,6 +258,10 @@ class EmbeddingWaitOptions(InvokeWaitOptions, total=False):
     """Numbers in each vector, where the model leaves a choice."""
 
 
+Logging: TypeAlias = Literal["off", "metadata", "full"]
+"""What is written down of calls under `/v1`: nothing, their facts, or what was said as well."""
+
+
 class ProjectOptions(TypedDict, total=False):
     """What a project takes besides its name."""
 
@@ -263,6 +269,8 @@ class ProjectOptions(TypedDict, total=False):
     """The most of `requests_per_minute`, `tokens_per_minute` and `concurrent_tasks`; `{}` for any number."""
     budget: Mapping[str, float] | None
     """US dollars `per_day` and `per_month`, by the days and months of UTC; `{}` for any sum."""
+    logging: Logging | None
+    """What is written down of calls under `/v1`: nothing, their facts, or what was said as well."""
 
 
 class KeyOptions(ProjectOptions, total=False):
@@ -304,6 +312,23 @@ class UsageFilter(TypedDict, total=False):
     """Those to a provider."""
     project: str | None
     """Those of a project: `proj_…`."""
+
+
+class ConversationFilter(TypedDict, total=False):
+    """Which logged conversations are meant; all of them without."""
+
+    model: str | None
+    """Those with a model, by its name alone."""
+    key_id: str | None
+    """Those of a key: `key_…`."""
+    status: Literal["completed", "failed", "cut"] | None
+    """How they ended."""
+    from_: date | str | None
+    """Those that began then or later."""
+    to: date | str | None
+    """Those that began before."""
+    project: str | None
+    """`proj_…`, for a key of the scope `platform`; the caller's own without."""
 
 
 class AgentOptions(TypedDict, total=False):

@@ -202,6 +202,15 @@ EXAMPLES: Mapping[str, Callable[[NexusAIClient], Any]] = {
     ),
     "models.list": lambda client: client.models.list(limit=10, cursor="next"),
     "models.get": lambda client: _model(client, "name"),
+    "conversations.list": lambda client: client.conversations.list(
+        "灯塔", status="completed", from_="2025-01-01"
+    ),
+    "conversations.iter": lambda client: list(islice(client.conversations.iter(limit=1), 3)),
+    "conversations.get": lambda client: client.conversations.get("conv_1"),
+    "conversations.delete": lambda client: client.conversations.delete("conv_1"),
+    "conversations.delete_many": lambda client: client.conversations.delete_many(
+        before="2025-01-01", key_id=KEY
+    ),
     "keys.create": lambda client: client.keys.create("ci", scopes=["invoke"], allowed_models=["simulate"]),
     "keys.get": lambda client: client.keys.get(KEY),
     "keys.list": lambda client: client.keys.list(limit=10, cursor="next"),

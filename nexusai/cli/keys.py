@@ -43,6 +43,10 @@ def create(
     per_day: PerDay = None,
     per_month: PerMonth = None,
     expires_at: Annotated[str | None, typer.Option(help="2027-01-31, or a time; never without.")] = None,
+    logging: Annotated[
+        str | None,
+        typer.Option(help="What to log of its calls: off, metadata, full; as its project without."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and show it, this once."""
@@ -53,6 +57,7 @@ def create(
         "rate_limits": _rates(rpm, tpm, tasks),
         "budget": _budget(per_day, per_month),
         "expires_at": expires_at,
+        "logging": logging,
     }
     _shown_once(_asked(lambda client: client.keys.create(name, **options)), as_json)
 
@@ -110,6 +115,17 @@ def limit(
     }
     key = _asked(lambda client: client.keys.update(key_id, **changes))
     typer.echo(f"{key.id} ({key.name}): {_limits(key)}")
+
+
+@keys.command("log")
+def log(
+    key_id: KeyId,
+    what: Annotated[str, typer.Argument(help="off, metadata (all but what was said) or full.")],
+) -> None:
+    """Have a key's calls under /v1 logged, or not."""
+    changes: dict[str, Any] = {"logging": what}
+    key = _asked(lambda client: client.keys.update(key_id, **changes))
+    typer.echo(f"{key.id} ({key.name}): logging {key.logging}")
 
 
 @keys.command("create-project")

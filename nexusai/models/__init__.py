@@ -27,6 +27,9 @@ from nexusai.models._media import (
     pictures_of,
 )
 from nexusai.models._platform import (
+    Conversation,
+    ConversationPage,
+    ConversationsDeleted,
     Key,
     KeyPage,
     Model,
@@ -56,6 +59,9 @@ __all__ = [
     "BatchCounts",
     "BatchPage",
     "BatchResult",
+    "Conversation",
+    "ConversationPage",
+    "ConversationsDeleted",
     "Cost",
     "Delivery",
     "DeliveryPage",

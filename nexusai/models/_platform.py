@@ -6,9 +6,21 @@ from typing import Any
 
 from pydantic import Field
 
-from nexusai.models._answer import Answer, Cost, Count, Date, Page
+from nexusai.models._answer import Answer, Cost, Count, Date, Page, Usage
 
-__all__ = ["Key", "KeyPage", "Model", "ModelPage", "Project", "ProjectPage", "UsageReport", "UsageRow"]
+__all__ = [
+    "Conversation",
+    "ConversationPage",
+    "ConversationsDeleted",
+    "Key",
+    "KeyPage",
+    "Model",
+    "ModelPage",
+    "Project",
+    "ProjectPage",
+    "UsageReport",
+    "UsageRow",
+]
 
 
 class Model(Answer):
@@ -78,6 +90,11 @@ class Key(Answer):
     allowed_models: list[str] | None = Field(
         default=None, description="The models that it may use; all where none is named.", repr=False
     )
+    logging: str | None = Field(
+        default=None,
+        description="Of its calls under `/v1`: off, metadata or full; None: as its project.",
+        repr=False,
+    )
     is_active: bool = Field(default=True, description="Whether it opens anything.")
     created_at: Date | None = Field(default=None, description="When it was made.", repr=False)
     expires_at: Date | None = Field(default=None, description="When it stops working.", repr=False)
@@ -106,6 +123,9 @@ class Project(Answer):
     budget: dict[str, Any] | None = Field(
         default=None, description="US dollars that they may spend, `per_day` and `per_month`.", repr=False
     )
+    logging: str | None = Field(
+        default=None, description="Of calls under `/v1`, for keys without a setting of their own.", repr=False
+    )
     created_at: Date | None = Field(default=None, description="When it was made.", repr=False)
 
     @property
@@ -115,3 +135,38 @@ class Project(Answer):
 
 class ProjectPage(Page[Project]):
     """One page of the projects, the newest first."""
+
+
+class Conversation(Answer):
+    """A call under `/v1` that its key had logged, with the model's answer."""
+
+    conversation_id: str = Field(description="`conv_…`")
+    created_at: Date | None = Field(default=None, description="When it began.")
+    project_id: str | None = Field(default=None, description="`proj_…`", repr=False)
+    key_id: str | None = Field(default=None, description="Whose call it was.", repr=False)
+    request_id: str | None = Field(default=None, description="As the answer's header had it.", repr=False)
+    route: str | None = Field(default=None, description="What was called, `/v1/chat/completions`.")
+    provider: str | None = Field(default=None, description="Who answered.")
+    model: str | None = Field(default=None, description="Which model.")
+    status: str | None = Field(default=None, description="`completed`, `failed`, or `cut` by its caller.")
+    http_status: int | None = Field(default=None, description="The answer's status.", repr=False)
+    usage: Usage | None = Field(default=None, description="Its tokens.", repr=False)
+    cost: Cost | None = Field(default=None, description="What it cost, where that is known.", repr=False)
+    seconds: float | None = Field(default=None, description="How long it took.", repr=False)
+    truncated: bool = Field(default=False, description="Whether something was left out.", repr=False)
+    request: Any = Field(default=None, description="What was asked, if that is logged.", repr=False)
+    answer: Any = Field(default=None, description="What was answered, if that is logged.", repr=False)
+
+    @property
+    def id(self) -> str:
+        return self.conversation_id
+
+
+class ConversationPage(Page[Conversation]):
+    """One page of the log, the newest first."""
+
+
+class ConversationsDeleted(Answer):
+    """How many conversations were deleted."""
+
+    deleted_count: Count = Field(default=0, description="How many they were.")

@@ -17,6 +17,8 @@ from nexusai.__version__ import __version__
 from nexusai.server import openapi
 from nexusai.server.batches import schema as batches_schema
 from nexusai.server.batches.routes import BatchRoutes
+from nexusai.server.conversations import schema as conversations_schema
+from nexusai.server.conversations.routes import ConversationRoutes
 from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
 from nexusai.server.gateway.anthropic import AnthropicRoutes
@@ -66,7 +68,7 @@ def create_app(platform: Platform) -> ASGIApp:
     knowledge = KnowledgeRoutes(
         platform.knowledge, platform.files, platform.keys, settings.max_body_bytes, settings.max_file_bytes
     )
-    calls = Calls(platform.catalogue, platform.guard)
+    calls = Calls(platform.catalogue, platform.guard, platform.conversation_log)
     api = FastAPI(
         title="Nexus AI", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -79,6 +81,7 @@ def create_app(platform: Platform) -> ASGIApp:
         _knowledge(knowledge),
         _keys(KeyRoutes(platform.keys, settings.max_body_bytes)),
         _usage(UsageRoutes(platform.usage, platform.keys)),
+        _conversations(ConversationRoutes(platform.conversations, platform.keys)),
         _providers(ProviderRoutes(platform.catalogue, platform.keys)),
         _openai(
             OpenAIRoutes(calls, platform.keys, settings.max_body_bytes),
@@ -260,6 +263,17 @@ def _keys(routes: KeyRoutes) -> APIRouter:
 def _usage(routes: UsageRoutes) -> APIRouter:
     router = APIRouter(prefix=BASE, tags=["usage"])
     _add(router, "GET", "/usage", routes.get, usage_schema.UsageReport, openapi_extra=openapi.USAGE)
+    return router
+
+
+def _conversations(routes: ConversationRoutes) -> APIRouter:
+    router = APIRouter(prefix=BASE, tags=["conversations"])
+    conversation: type[Any] = conversations_schema.Conversation
+    one = "/conversations/{conversation_id}"
+    _add(router, "GET", "/conversations", routes.list, conversations_schema.ConversationPage)
+    _add(router, "DELETE", "/conversations", routes.delete_many, conversations_schema.ConversationsDeleted)
+    _add(router, "GET", one, routes.get, conversation)
+    _add(router, "DELETE", one, routes.delete, None, status_code=204)
     return router
 
 

@@ -19,8 +19,12 @@ from nexusai.server.batches.service import BatchService
 from nexusai.server.batches.store import BatchStore
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
+from nexusai.server.conversations.log import ConversationLog
+from nexusai.server.conversations.service import ConversationService
+from nexusai.server.conversations.store import ConversationStore
 from nexusai.server.data_dir import DataDir
 from nexusai.server.db.engine import Database, migrate
+from nexusai.server.db.retention import Retention, Rule
 from nexusai.server.files.service import FileService
 from nexusai.server.files.storage import LocalDisk, Storage
 from nexusai.server.files.store import FileStore
@@ -91,12 +95,14 @@ class Platform:
             await self.keys.open()
             await self._restore_budgets()
             await self._recorder.start()
+            await self.conversation_log.start()
             await self._store.void_leases()
             await self._dispatcher.start()
             await self._reconciler.start()
             await self.knowledge.reconcile()
             await self.webhooks.start()
             await self.batches.start()
+            await self._retention.start()
         except BaseException as error:
             self._data.release()
             if isinstance(error, sqlite3.OperationalError):
@@ -122,12 +128,19 @@ class Platform:
         self._store = SqliteTaskStore(self._data.database)
         self.guard: Guard = Guard(self._ledger, Lanes())
         guard = self.guard
+        self._conversations = ConversationStore(self._database, self._store.commits)
+        self.conversation_log: ConversationLog = ConversationLog(self._conversations.add)
+        self.conversations: ConversationService = ConversationService(
+            self._conversations, self.conversation_log
+        )
         self._calls = UsageStore(self._database, self._store.commits)
         self._recorder = Recorder(self._calls.add, rates, guard)
         self.usage: UsageService = UsageService(self._calls, self._recorder)
         meter = Meter(guard, default_prices(), rates)
         self.metrics: Metrics = Metrics(rates, lambda provider, model: self._known(provider, model))
-        self.catalogue: Catalogue = open_catalogue(environment(), meter, self._recorder, self.metrics.heard)
+        self.catalogue: Catalogue = open_catalogue(
+            environment(), meter, self._recorder, self.metrics.heard, self.conversation_log.heard
+        )
         self._known = KnownModels(self.catalogue)
         self.traffic.requests.append(self.metrics.request)
         self.traffic.tasks.append(self.metrics.task)
@@ -219,6 +232,13 @@ class Platform:
             session_store, self.tasks, AgentConfigs(self.catalogue, known_agents, finder)
         )
 
+        self._retention = Retention(
+            [
+                Rule("conversations", settings.conversation_days, self._conversations.delete_before),
+                Rule("usage", settings.usage_days, self._calls.delete_before),
+            ]
+        )
+
     async def _restore_budgets(self) -> None:
         """What was spent of this day and month before the platform started."""
         now = now_ms()
@@ -252,7 +272,9 @@ class Platform:
     async def close(self) -> None:
         """Drain, then let go of everything."""
         await self.drain()
+        await self._retention.stop()
         await self._recorder.stop()
+        await self.conversation_log.stop()
         await self.keys.close()
         await self._store.stop()
         await self.catalogue.aclose()

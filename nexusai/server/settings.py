@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     usd_rates: dict[str, float] = Field(default={"CNY": 0.14})
     """What a unit of other currencies is worth in US dollars, for budgets: `{"CNY": 0.14}`."""
 
+    conversation_days: int = Field(default=30, ge=1, le=36_500)
+    """Days for which logged conversations are kept."""
+
+    usage_days: int = Field(default=400, ge=32, le=36_500)
+    """Days for which the rows of usage are kept; the budgets of a month need those of a month."""
+
     webhook_allow_private: bool = False
     """Whether webhooks may call addresses of this network and this machine."""
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nexusai.server.db.words import query_tokens
 from nexusai.server.knowledge.index import NewChunk
-from nexusai.server.knowledge.tokens import query_tokens
 from tests.fixtures.chunk_indexes import INDEXES, PROJECT, Library
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]

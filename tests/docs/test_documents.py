@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/audio.md",
     "docs/knowledge_bases.md",
     "docs/keys.md",
+    "docs/conversations.md",
     "docs/gateway.md",
     "docs/jobs/design.md",
 )

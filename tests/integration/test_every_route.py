@@ -117,6 +117,22 @@ async def keys(client: Any) -> None:
     assert not (await settled(client.keys.disable(key.id))).is_active
 
 
+async def conversations(client: Any, platform: Platform) -> None:
+    key = await settled(client.keys.create("logged", logging="full"))
+    chat = {"model": "local/simulate", "messages": [{"role": "user", "content": "good evening"}]}
+    signed = {"Authorization": f"Bearer {key.api_key}"}
+    async with httpx.AsyncClient(headers=signed) as gateway:
+        for _ in range(2):
+            (await gateway.post(f"{platform.url}/v1/chat/completions", json=chat)).raise_for_status()
+    first, second = await listed(client.conversations.iter("evening", limit=1, key_id=key.id))
+    assert (await settled(client.conversations.get(first.id))).request == chat
+    assert (await settled(client.conversations.list(from_="2026-01-01", key_id=key.id))).data[
+        0
+    ].id == first.id
+    await settled(client.conversations.delete(second.id))
+    assert await settled(client.conversations.delete_many(key_id=key.id)) == 1
+
+
 async def projects(client: Any) -> None:
     project = await settled(client.projects.create("team", budget={"per_day": 3}))
     assert (await settled(client.projects.update(project.id, name="crew"))).budget == {"per_day": 3}
@@ -151,6 +167,7 @@ def test_every_route_is_called_by_a_method(
         use(work)
     use(keys)
     use(projects)
+    use(conversations, platform)
     use(webhooks, hook)
 
     contract = Contract(httpx.get(f"{platform.url}/openapi.json").json())

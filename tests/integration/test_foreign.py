@@ -181,7 +181,11 @@ def belongings(client: httpx.Client) -> dict[str, str]:
     doc_id = made(client.post(f"/knowledge-bases/{kb_id}/documents", json={"file_id": file_id}))["doc_id"]
     place = f"/knowledge-bases/{kb_id}/documents/{doc_id}"
     until(lambda: made(client.get(place))["processing_status"] == "completed")
-    key = made(client.post("/keys", json={"name": "mine"}))
+    key = made(client.post("/keys", json={"name": "mine", "logging": "full"}))
+    chat = {"model": "local/simulate", "messages": [{"role": "user", "content": f"hello {WORD}"}]}
+    signed = {"Authorization": f"Bearer {key['api_key']}"}
+    made(client.post(client.base_url.join("/v1/chat/completions"), json=chat, headers=signed))
+    conversations = made(client.get("/conversations", params={"key_id": key["key_id"]}))["data"]
     batch_id = made(client.post("/batches", json={"requests": [TEXT]}))["batch_id"]
     until(lambda: made(client.get(f"/batches/{batch_id}"))["counts"]["completed"] == 1)
     return {
@@ -196,6 +200,7 @@ def belongings(client: httpx.Client) -> dict[str, str]:
         "doc_id": doc_id,
         "key_id": key["key_id"],
         "project_id": key["project_id"],
+        "conversation_id": conversations[0]["conversation_id"],
     }
 
 

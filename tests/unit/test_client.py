@@ -71,7 +71,7 @@ def test_both_clients_have_these_resources():
     assert [name for name, value in vars(AsyncNexusAIClient).items() if name in RESOURCES] == RESOURCES
     assert set(RESOURCES) == {
         *("text", "images", "audio", "embeddings", "moderations", "sessions", "knowledge_bases", "files"),
-        *("tasks", "batches", "webhooks", "usage", "models", "keys", "projects"),
+        *("tasks", "batches", "webhooks", "usage", "conversations", "models", "keys", "projects"),
     }
 
 

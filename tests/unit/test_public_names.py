@@ -13,14 +13,15 @@ import nexusai
 PUBLIC = """
 APIConnectionError APIError APITimeoutError AsyncImage AsyncNexusAIClient AsyncSession AsyncTTSResponse
 AsyncTaskEventStream AsyncTaskHandle AsyncTextStream AuthenticationError Batch BatchResult
-ConfigurationError ConflictError Cost Document EmbeddingResponse File FilePage Image InvalidRequestError Key
-KnowledgeBase Model ModerationResponse NetworkError NexusAIClient NexusAIError NotFoundError ParseError
-PayloadTooLargeError PermissionError RateLimitError SearchResponse SearchResult Segment ServerError Session
-SessionHistory SessionMessage SessionPage SessionResponse StreamChunk StreamError TTSResponse Task
-TaskCancelledError TaskError TaskEvent TaskEventStream TaskFailedError TaskFailure TaskHandle TaskPage
-TaskPoller TaskTimeoutError TextResponse TextStream TranscriptionResponse Usage UsageReport ValidationError
-Webhook WebhookEvent WebhookVerificationError __version__ api_key audio base_url batches configure
-embeddings files images keys knowledge_bases moderations projects sessions tasks text usage webhooks
+ConfigurationError ConflictError Conversation Cost Document EmbeddingResponse File FilePage Image
+InvalidRequestError Key KnowledgeBase Model ModerationResponse NetworkError NexusAIClient NexusAIError
+NotFoundError ParseError PayloadTooLargeError PermissionError RateLimitError SearchResponse SearchResult
+Segment ServerError Session SessionHistory SessionMessage SessionPage SessionResponse StreamChunk
+StreamError TTSResponse Task TaskCancelledError TaskError TaskEvent TaskEventStream TaskFailedError
+TaskFailure TaskHandle TaskPage TaskPoller TaskTimeoutError TextResponse TextStream TranscriptionResponse
+Usage UsageReport ValidationError Webhook WebhookEvent WebhookVerificationError __version__ api_key audio
+base_url batches configure conversations embeddings files images keys knowledge_bases moderations projects
+sessions tasks text usage webhooks
 """
 
 

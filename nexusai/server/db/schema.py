@@ -23,6 +23,7 @@ __all__ = [
     "batches",
     "calls",
     "chunks",
+    "conversations",
     "documents",
     "embeddings",
     "files",
@@ -93,8 +94,11 @@ files: Table = Table(
     Column("sha256", Text, nullable=False),
     Column("idempotency_key", Text),
     Column("created_at", BigInteger, nullable=False),
+    Column("purpose", Text),
+    Column("expires_at", BigInteger),
     UniqueConstraint("project", "idempotency_key", name="files_idempotency"),
     Index("files_by_project", "project", "id"),
+    Index("files_by_expiry", "expires_at"),
 )
 
 keys: Table = Table(
@@ -116,6 +120,7 @@ keys: Table = Table(
     Column("previous_until", BigInteger),
     Column("idempotency_key", Text),
     Column("request_hash", LargeBinary),
+    Column("logging", Text),
     Index("keys_by_project", "project", "id"),
     Index("keys_idempotency", "project", "idempotency_key", unique=True),
     Index("keys_rotated", "previous_digest"),
@@ -130,6 +135,7 @@ projects: Table = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("idempotency_key", Text, unique=True),
     Column("request_hash", LargeBinary),
+    Column("logging", Text),
 )
 
 # SQLite counts rows by itself only in a column of type INTEGER.
@@ -165,6 +171,33 @@ calls: Table = Table(
     Column("tried", Text),
     Index("calls_by_project", "project", "at"),
     Index("calls_by_time", "at"),
+)
+
+conversations: Table = Table(
+    "conversations",
+    metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("key_id", Text),
+    Column("request_id", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("provider", Text),
+    Column("model", Text),
+    Column("status", Text, nullable=False),
+    Column("http_status", Integer),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("cost", Float),
+    Column("currency", Text),
+    Column("seconds", Float, nullable=False),
+    Column("request", Text),
+    Column("answer", Text),
+    Column("truncated", Boolean, nullable=False),
+    Index("conversations_by_project", "project", "number"),
+    Index("conversations_by_time", "at"),
+    sqlite_autoincrement=True,  # a number is never given twice, so the words of one are no other's
 )
 
 knowledge_bases: Table = Table(

@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from nexusai.providers.types import Capability, Cost, Provider, RelayChunk, RelayRequest
 from nexusai.server.catalogue import Catalogue
-from nexusai.server.http import ClientGone, JsonResponse
+from nexusai.server.conversations.log import ConversationLog
+from nexusai.server.http import ClientGone, JsonResponse, read_json
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
 
@@ -37,6 +38,13 @@ STREAMING: Final = {
 class Calls:
     catalogue: Catalogue
     guard: Guard
+    log: ConversationLog
+
+    async def body(self, request: Request, caller: Caller, limit: int) -> bytes:
+        """The JSON body of a request, which begins a conversation where its key logs any."""
+        body = await read_json(request, limit)
+        self.log.begin(caller, request.scope["path"], body)
+        return body
 
     def resolve(self, capability: Capability, model: str | None) -> tuple[Provider, str]:
         """The provider of a model, and its name there. Raises a 400 `Problem`."""

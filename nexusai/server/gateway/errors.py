@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from nexusai.error import CODES
 from nexusai.providers.errors import AdapterError, CircuitOpenError
+from nexusai.server.conversations.log import Tapped, current_conversation
 from nexusai.server.http import ClientGone, Problem, broken, note
 from nexusai.server.tasks.endings import failure
 
@@ -79,12 +81,17 @@ def answering(respond: Callable[[Exception], Response]) -> Callable[[View], View
     def wrap(view: View) -> View:
         @wraps(view)
         async def answered(*args: Any, **kwargs: Any) -> Response:
+            current_conversation.set(None)  # that of the request before, on the same connection
             try:
-                return await view(*args, **kwargs)
-            except ClientGone:
+                answer = await view(*args, **kwargs)
+            except (ClientGone, asyncio.CancelledError):
+                if (conversation := current_conversation.get()) is not None:
+                    conversation.end(cut=True)
                 raise
             except Exception as error:
-                return respond(error)
+                answer = respond(error)
+            conversation = current_conversation.get()
+            return answer if conversation is None else Tapped(answer, conversation)
 
         return answered
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import orjson
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +25,7 @@ from nexusai.server.files.service import FileService
 from nexusai.server.gateway.bodies import ImageBody, SpeechBody, read
 from nexusai.server.gateway.calls import Calls, told, unless_gone
 from nexusai.server.gateway.errors import answering, error_response
-from nexusai.server.http import JsonResponse, Problem, read_json, too_large
+from nexusai.server.http import JsonResponse, Problem, too_large
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.service import KeyService
 
@@ -55,7 +56,7 @@ class MediaRoutes:
     async def images(self, request: Request) -> Response:
         """Pictures of a prompt."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await read_json(request, self.max_body_bytes), ImageBody)
+        body, extra = read(await self.calls.body(request, caller, self.max_body_bytes), ImageBody)
         provider, model = self.calls.resolve("images", body.model)
         asked = ImageRequest(
             model=model,
@@ -95,7 +96,7 @@ class MediaRoutes:
     async def speech(self, request: Request) -> Response:
         """A text, spoken."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await read_json(request, self.max_body_bytes), SpeechBody)
+        body, extra = read(await self.calls.body(request, caller, self.max_body_bytes), SpeechBody)
         provider, model = self.calls.resolve("speech", body.model)
         voice = body.voice.get("id") if isinstance(body.voice, dict) else body.voice
         asked = SpeechRequest(
@@ -123,6 +124,7 @@ class MediaRoutes:
                 raise too_large("recording", _LARGEST_RECORDING)
             sound, filename = await file.read(), file.filename or "audio.wav"
             said = {name: str(value) for name, value in form.items() if not isinstance(value, UploadFile)}
+        self.calls.log.begin(caller, request.scope["path"], orjson.dumps({**said, "file": _size_of(sound)}))
         shape = said.get("response_format", "json")
         if shape not in ("json", "text", "verbose_json", "srt", "vtt"):
             raise Problem.field(["response_format"], "is json, text, verbose_json, srt or vtt")
@@ -140,6 +142,11 @@ class MediaRoutes:
         async with self.calls.under_way(caller):
             answer = await unless_gone(request, provider.transcribe(asked))
         return _transcript(answer, shape, told(provider, answer.cost))
+
+
+def _size_of(data: bytes) -> str:
+    """What is written down of a file's bytes."""
+    return f"[{len(data)} bytes]"
 
 
 def _size(size: str | None) -> tuple[int, int] | None:

@@ -29,7 +29,7 @@ from nexusai.server.gateway.bodies import (
 from nexusai.server.gateway.calls import Calls, StreamedResponse, costs_of, together, told, unless_gone
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
-from nexusai.server.http import JsonResponse, Problem, read_json
+from nexusai.server.http import JsonResponse, Problem
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.service import KeyService
@@ -57,7 +57,7 @@ class OpenAIRoutes:
     async def chat(self, request: Request) -> Response:
         """Chat Completions, whole or streamed, of any model of any provider."""
         caller = await self.keys.admit(request, "invoke")
-        raw = await read_json(request, self.max_body_bytes)
+        raw = await self.calls.body(request, caller, self.max_body_bytes)
         passing = relay_of("chat", members(raw, "messages"))
         provider, model = self.calls.resolve("chat", passing.model)
         passing = replace(passing, model=model)
@@ -117,7 +117,7 @@ class OpenAIRoutes:
     async def embeddings(self, request: Request) -> Response:
         """Vectors of texts."""
         caller = await self.keys.admit(request, "invoke")
-        raw = await read_json(request, self.max_body_bytes)
+        raw = await self.calls.body(request, caller, self.max_body_bytes)
         passing = relay_of("embeddings", members(raw, "input"))
         provider, model = self.calls.resolve("embeddings", passing.model)
         passing = replace(passing, model=model)
@@ -145,7 +145,7 @@ class OpenAIRoutes:
     async def moderations(self, request: Request) -> Response:
         """What of some texts should not be there."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await read_json(request, self.max_body_bytes), ModerationBody)
+        body, extra = read(await self.calls.body(request, caller, self.max_body_bytes), ModerationBody)
         provider, model = self.calls.resolve("moderation", body.model)
         texts = [body.input] if isinstance(body.input, str) else body.input
         async with self.calls.under_way(caller):

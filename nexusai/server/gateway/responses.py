@@ -19,7 +19,7 @@ from nexusai.server.gateway.errors import answering, error_body, error_response,
 from nexusai.server.gateway.responses_items import file_ids, messages_of, named
 from nexusai.server.gateway.responses_request import ResponsesBody, head_of, refuse, request_of
 from nexusai.server.gateway.responses_stream import EventWriter, chunk_of
-from nexusai.server.http import JsonResponse, Problem, read_json
+from nexusai.server.http import JsonResponse, Problem
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.service import KeyService
@@ -55,7 +55,7 @@ class ResponsesRoutes:
     async def create_response(self, request: Request) -> Response:
         """A response, whole or streamed, of any model of any provider; it goes on from one that is kept."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await read_json(request, self.max_body_bytes), ResponsesBody)
+        body, extra = read(await self.calls.body(request, caller, self.max_body_bytes), ResponsesBody)
         provider, model = self.calls.resolve("chat", body.model)
         refuse(body, of_openai=provider.protocol == "openai")
         project = caller.project.id

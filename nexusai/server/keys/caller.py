@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 
 from nexusai.server.http import Problem
-from nexusai.server.keys.models import Key, Limits, Project
+from nexusai.server.keys.models import Key, Limits, Logging, Project
 from nexusai.server.tasks.models import lanes_of
 
 __all__ = ["Caller", "CallerOf", "current_caller", "current_task"]
@@ -17,7 +17,16 @@ class Caller:
     asked at every request is known beforehand.
     """
 
-    __slots__ = ("counts_requests", "has_budget", "is_metered", "key", "lanes", "limits", "project")
+    __slots__ = (
+        "counts_requests",
+        "has_budget",
+        "is_metered",
+        "key",
+        "lanes",
+        "limits",
+        "logging",
+        "project",
+    )
 
     def __init__(self, project: Project, key: Key | None = None) -> None:
         self.project: Project = project
@@ -27,11 +36,18 @@ class Caller:
         """The ids to count under, and what each may use."""
         rates = [limits.rate_limits for _, limits in self.limits]
         self.counts_requests: bool = any(rate.requests_per_minute is not None for rate in rates)
+        self.logging: Logging = (key.logging if key is not None else None) or project.logging or "off"
+        """What is written down of its calls under `/v1`."""
         self.has_budget: bool = any(limits.budget.limits for _, limits in self.limits)
         self.is_metered: bool = self.has_budget or any(rate.tokens_per_minute is not None for rate in rates)
         """Whether tokens or money of its calls are limited."""
         self.lanes: tuple[str, ...] = lanes_of(project.id, key.id if key is not None else None)
         """The ids that count what runs at the same time."""
+
+    def reaches(self, project: str) -> bool:
+        """Whether what belongs to a project may be managed: one's own, and with `platform` any."""
+        whole = self.key is not None and "platform" in self.key.granted
+        return whole or project == self.project.id
 
     def named(self, subject: str) -> str:
         """What an id is that is counted under."""

@@ -20,6 +20,7 @@ __all__ = [
     "CreateProject",
     "Key",
     "Limits",
+    "Logging",
     "Project",
     "RateLimits",
     "RotateKey",
@@ -33,6 +34,9 @@ Scope = Literal["invoke", "read", "admin", "platform"]
 ALL_SCOPES: Final[tuple[Scope, ...]] = ("invoke", "read", "admin", "platform")
 """`invoke` runs models and changes what the project has; `read` looks at it, and comes with `invoke`; `admin`
 manages the project's keys and sees its usage; `platform` does so for every project, and makes projects."""
+
+Logging = Literal["off", "metadata", "full"]
+"""What is written down of the calls under `/v1`: nothing, their facts, or what was said as well."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 Most = Annotated[int, Meta(ge=1, le=10**12)]
@@ -86,6 +90,9 @@ class CreateKey(Struct, forbid_unknown_fields=True, kw_only=True):
     budget: Budget | None = None
     allowed_models: Annotated[Models | None, Meta(description="`provider/model`, with `*` for any.")] = None
     expires_at: datetime | None = None
+    logging: Annotated[
+        Logging | None, Meta(description="Of its calls under `/v1`; as its project says without.")
+    ] = None
 
     def __post_init__(self) -> None:
         check_expiry(self.expires_at)
@@ -101,6 +108,7 @@ class UpdateKey(Struct, forbid_unknown_fields=True, kw_only=True):
     allowed_models: Models | UnsetType | None = UNSET
     expires_at: datetime | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
+    logging: Logging | UnsetType | None = UNSET
 
 
 class RotateKey(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -113,6 +121,7 @@ class CreateProject(Struct, forbid_unknown_fields=True, kw_only=True):
     name: Name
     rate_limits: RateLimits | None = None
     budget: Budget | None = None
+    logging: Logging | None = None
 
 
 class UpdateProject(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -121,6 +130,7 @@ class UpdateProject(Struct, forbid_unknown_fields=True, kw_only=True):
     name: Name | UnsetType = UNSET
     rate_limits: RateLimits | UnsetType | None = UNSET
     budget: Budget | UnsetType | None = UNSET
+    logging: Logging | UnsetType | None = UNSET
 
 
 def check_expiry(expires_at: datetime | None) -> None:
@@ -142,6 +152,7 @@ class Project(Struct, frozen=True, dict=True):
     created_at: int
     idempotency_key: str | None = None
     request_hash: bytes | None = None
+    logging: Logging | None = None
 
     @cached_property
     def limits(self) -> Limits:
@@ -153,6 +164,7 @@ class Project(Struct, frozen=True, dict=True):
             "name": self.name,
             "rate_limits": msgspec.to_builtins(self.limits.rate_limits) or None,
             "budget": msgspec.to_builtins(self.limits.budget) or None,
+            "logging": self.logging or "off",
             "created_at": rfc3339(self.created_at),
         }
 
@@ -179,6 +191,7 @@ class Key(Struct, frozen=True, dict=True):
     previous_until: int | None = None
     idempotency_key: str | None = None
     request_hash: bytes | None = None
+    logging: Logging | None = None
 
     @cached_property
     def limits(self) -> Limits:
@@ -218,6 +231,7 @@ class Key(Struct, frozen=True, dict=True):
             "rate_limits": msgspec.to_builtins(self.limits.rate_limits) or None,
             "budget": msgspec.to_builtins(self.limits.budget) or None,
             "allowed_models": self.models,
+            "logging": self.logging,
             "is_active": self.disabled_at is None and (self.expires_at is None or self.expires_at > now),
             "created_at": rfc3339(self.created_at),
             "expires_at": _shown(self.expires_at),

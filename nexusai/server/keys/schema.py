@@ -6,6 +6,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from nexusai.server.keys.models import Logging
+
 __all__ = ["Budget", "Key", "KeyPage", "Project", "ProjectPage", "RateLimits"]
 
 
@@ -30,6 +32,7 @@ class Key(BaseModel):
     rate_limits: RateLimits | None
     budget: Budget | None = Field(description="US dollars, by days and months of UTC.")
     allowed_models: list[str] | None
+    logging: Logging | None = Field(description="Of calls under `/v1`; null: as its project has it.")
     is_active: bool
     created_at: datetime
     expires_at: datetime | None
@@ -48,6 +51,7 @@ class Project(BaseModel):
     name: str
     rate_limits: RateLimits | None
     budget: Budget | None = Field(description="US dollars, by days and months of UTC.")
+    logging: Logging = Field(description="Of calls under `/v1`, for keys that have no setting of their own.")
     created_at: datetime
 
 

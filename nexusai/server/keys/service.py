@@ -45,7 +45,7 @@ logger: logging.Logger = logging.getLogger("nexusai.server.keys")
 DEFAULT_PROJECT = "proj_default"
 NOTE_EVERY: Final = 30.0
 """Seconds between two writes of when keys were last used."""
-_REACH: Final = ("scopes", "rate_limits", "budget", "allowed_models", "expires_at")
+_REACH: Final = ("scopes", "rate_limits", "budget", "allowed_models", "expires_at", "logging")
 _READING: Final = ("GET", "HEAD")
 _SECOND_HAND: Final = (
     *(b"forwarded", b"x-forwarded-for", b"x-real-ip", b"via", b"origin", b"referer", b"sec-fetch-site"),
@@ -195,6 +195,7 @@ class KeyService:
             limits_json=_limits(asked.rate_limits, asked.budget),
             models_json=_json(asked.allowed_models),
             expires_at=milliseconds(asked.expires_at) if asked.expires_at else None,
+            logging=asked.logging,
         )
         if not await self._store.add(key):
             earlier = await self._store.find_by_key(project, idempotency_key or "")
@@ -207,7 +208,7 @@ class KeyService:
     async def get(self, caller: Caller, key_id: str) -> Key:
         """A key of the caller's project; with the scope `platform` of any. Raises a 404 `Problem`."""
         key = await self._store.find(key_id)
-        if key is None or not _reaches(caller, key.project):
+        if key is None or not caller.reaches(key.project):
             raise Problem("NOT_FOUND", f"There is no key {key_id!r}.")
         return structs.replace(key, last_used_at=self._used.get(key.id, key.last_used_at))
 
@@ -243,6 +244,8 @@ class KeyService:
             fields["limits_json"] = _limits(rate, money)
         if asked.allowed_models is not UNSET:
             fields["models_json"] = _json(asked.allowed_models)
+        if asked.logging is not UNSET:
+            fields["logging"] = asked.logging
         if asked.expires_at is not UNSET:
             try:
                 check_expiry(asked.expires_at)
@@ -294,7 +297,9 @@ class KeyService:
     async def make_project(self, asked: CreateProject, idempotency_key: str | None) -> Project:
         hashed = _hashed(asked) if idempotency_key else None
         limits = _limits(asked.rate_limits, asked.budget)
-        project = Project(new_id("proj"), asked.name, limits, now_ms(), idempotency_key, hashed)
+        project = Project(
+            new_id("proj"), asked.name, limits, now_ms(), idempotency_key, hashed, asked.logging
+        )
         if not await self._store.add_project(project):
             earlier = await self._store.find_project_by_key(idempotency_key or "")
             if earlier is None or earlier.request_hash != hashed:
@@ -304,7 +309,7 @@ class KeyService:
 
     async def get_project(self, caller: Caller, project_id: str) -> Project:
         """Raises a 404 `Problem` for one that the caller does not reach."""
-        project = await self._store.find_project(project_id) if _reaches(caller, project_id) else None
+        project = await self._store.find_project(project_id) if caller.reaches(project_id) else None
         if project is None:
             raise Problem("NOT_FOUND", f"There is no project {project_id!r}.")
         return project
@@ -325,6 +330,8 @@ class KeyService:
         fields: dict[str, Any] = {"limits_json": _limits(rate, money)}
         if asked.name is not UNSET:
             fields["name"] = asked.name
+        if asked.logging is not UNSET:
+            fields["logging"] = asked.logging
         await self._store.change_project(project.id, **fields)
         self._changes += 1
         return self._learn(structs.replace(project, **fields))
@@ -382,7 +389,7 @@ class KeyService:
         return project
 
     def _require_project(self, caller: Caller, project: str) -> None:
-        if not _reaches(caller, project):
+        if not caller.reaches(project):
             raise Problem("NOT_FOUND", f"There is no project {project!r}.")
 
     def _require_scopes(self, caller: Caller, scopes: list[Any]) -> None:
@@ -436,11 +443,6 @@ def from_here(request: Request) -> bool:
         return ipaddress.ip_address(client[0]).is_loopback
     except ValueError:
         return False
-
-
-def _reaches(caller: Caller, project: str) -> bool:
-    whole = caller.key is not None and "platform" in caller.key.granted
-    return whole or project == caller.project.id
 
 
 def _hashed(asked: Any) -> bytes:

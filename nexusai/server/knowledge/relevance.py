@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from nexusai.server.knowledge.tokens import count
+from nexusai.server.db.words import count
 
 __all__ = ["rarities", "rate"]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from nexusai.server.db.words import query_tokens
 from nexusai.server.knowledge.index import Chunk, ChunkIndex, Vector
-from nexusai.server.knowledge.tokens import query_tokens
 
 __all__ = ["MODES", "Hit", "Mode", "Search", "fused", "mode_of"]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, column, table, text
 
-from nexusai.server.knowledge.tokens import index_tokens
+from nexusai.server.db.words import index_tokens
 
 __all__ = ["add", "candidates", "found_in", "prepare", "rarest", "remove", "total"]
 

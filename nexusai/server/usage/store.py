@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import and_, case, func, literal, select
+from sqlalchemy import and_, case, delete, func, literal, select
 
 from nexusai.server.db.engine import Database
 from nexusai.server.db.group_commit import GroupCommit, Write
@@ -75,6 +75,12 @@ class UsageStore:
         )
         rows = await self._database.run(lambda connection: connection.execute(query).all())
         return [(row[0], row[1], row[2]) for row in rows]
+
+    async def delete_before(self, moment: int, most: int) -> int:
+        """Delete at most so many of the calls before a moment, and tell how many they were."""
+        doomed = select(calls.c.number).where(calls.c.at < moment).limit(most)
+        gone = delete(calls).where(calls.c.number.in_(doomed))
+        return await self._database.run(lambda connection: connection.execute(gone).rowcount)
 
 
 def _how_many(condition: Any) -> Any:

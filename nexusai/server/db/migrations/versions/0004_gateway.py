@@ -42,8 +42,39 @@ def responses() -> None:
 
 
 def conversations() -> None:
-    pass
+    for table in ("keys", "projects"):
+        op.add_column(table, sa.Column("logging", sa.Text(), nullable=True))
+    number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "conversations",
+        sa.Column("number", number, nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("project", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=True),
+        sa.Column("model", sa.Text(), nullable=True),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("http_status", sa.Integer(), nullable=True),
+        sa.Column("prompt_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cost", sa.Float(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("request", sa.Text(), nullable=True),
+        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("truncated", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("number"),
+        sa.UniqueConstraint("id"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("conversations_by_project", "conversations", ["project", "number"])
+    op.create_index("conversations_by_time", "conversations", ["at"])
 
 
 def files() -> None:
-    pass
+    op.add_column("files", sa.Column("purpose", sa.Text(), nullable=True))
+    op.add_column("files", sa.Column("expires_at", sa.BigInteger(), nullable=True))
+    op.create_index("files_by_expiry", "files", ["expires_at"])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nexusai.server.knowledge.tokens import count, index_tokens, query_tokens
+from nexusai.server.db.words import count, index_tokens, query_tokens
 
 
 def test_chinese_is_indexed_by_its_characters_and_pairs():

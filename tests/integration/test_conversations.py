@@ -1,0 +1,273 @@
+"""What passes under `/v1`, logged as its key says: searched, shown and deleted."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from nexusai.testing import Platform
+from tests.fixtures import anthropic_upstream
+from tests.fixtures.openai_upstream import Upstream
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
+
+
+@pytest.fixture(scope="module")
+def platform(upstream: Upstream) -> Iterator[Platform]:
+    with ExitStack() as stack:
+        claude = stack.enter_context(anthropic_upstream.running_upstream())
+        environ = {
+            "OPENAI_API_KEY": upstream.api_key,
+            "OPENAI_BASE_URL": upstream.base_url,
+            "ANTHROPIC_API_KEY": claude.api_key,
+            "ANTHROPIC_BASE_URL": claude.base_url,
+        }
+        yield stack.enter_context(Platform(environ))
+
+
+@pytest.fixture(scope="module")
+def admin(platform: Platform) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {platform.api_key}"}
+    with httpx.Client(base_url=platform.base_url, headers=headers, timeout=20) as client:
+        yield client
+
+
+Open = Callable[..., tuple[openai.OpenAI, "Log"]]
+
+
+class Log:
+    """What is logged of one key."""
+
+    def __init__(self, admin: httpx.Client, key_id: str) -> None:
+        self.key_id = key_id
+        self._admin = admin
+
+    def found(self, **search: Any) -> list[dict[str, Any]]:
+        page = self._admin.get("/conversations", params={"key_id": self.key_id, **search})
+        assert page.status_code == 200, page.text
+        return list(page.json()["data"])
+
+    def only(self, **search: Any) -> dict[str, Any]:
+        """The whole of the one that is found."""
+        (found,) = self.found(**search)
+        return dict(self._admin.get(f"/conversations/{found['conversation_id']}").json())
+
+
+@pytest.fixture
+def opened(platform: Platform, admin: httpx.Client) -> Iterator[Open]:
+    """A client with a new key, and what is logged of it."""
+    with ExitStack() as stack:
+
+        def make(logging: str | None = "full", **options: Any) -> tuple[openai.OpenAI, Log]:
+            made = admin.post("/keys", json={"name": "logged", "logging": logging, **options}).json()
+            client = openai.OpenAI(api_key=made["api_key"], base_url=f"{platform.url}/v1", max_retries=0)
+            return stack.enter_context(client), Log(admin, made["key_id"])
+
+        yield make
+
+
+def chat(client: openai.OpenAI, text: str, **options: Any) -> Any:
+    options = {"model": "gpt-4o-mini", **options}
+    return client.chat.completions.create(messages=[{"role": "user", "content": text}], **options)
+
+
+def test_a_chat_is_logged_with_what_was_said_and_what_it_used(opened: Open):
+    client, log = opened()
+
+    answer = chat(client, "Who keeps the light?")
+
+    logged = log.only()
+    assert logged["request"]["messages"] == [{"role": "user", "content": "Who keeps the light?"}]
+    assert logged["answer"]["choices"][0]["message"]["content"] == "Who keeps the light?"
+    assert (logged["provider"], logged["model"]) == ("openai", "gpt-4o-mini")
+    assert (logged["route"], logged["status"]) == ("/v1/chat/completions", "completed")
+    assert logged["http_status"] == 200
+    assert logged["usage"]["total_tokens"] == answer.usage.total_tokens
+    assert logged["cost"]["currency"] == "USD"
+    assert logged["truncated"] is False
+
+
+def test_nothing_is_logged_of_a_key_that_does_not_say_so(opened: Open):
+    client, log = opened(logging=None)
+
+    chat(client, "a secret")
+
+    assert log.found() == []
+
+
+def test_metadata_are_all_but_what_was_said(opened: Open):
+    client, log = opened("metadata")
+
+    chat(client, "a secret")
+
+    logged = log.only()
+    assert logged["request"] is logged["answer"] is None
+    assert logged["usage"]["total_tokens"] > 0
+    assert log.found(q="secret") == []
+
+
+def test_a_stream_is_logged_as_the_text_it_told(opened: Open):
+    client, log = opened()
+
+    for _ in chat(client, "one word after the other", stream=True):
+        pass
+
+    logged = log.only()
+    assert logged["answer"] == {"content": "one word after the other"}
+    assert logged["status"] == "completed"
+
+
+def test_a_stream_whose_caller_hangs_up_is_logged_as_cut(opened: Open):
+    client, log = opened()
+
+    with chat(client, "one two three four [[delay=0.05]]", stream=True) as stream:
+        next(stream)
+
+    for _ in range(100):
+        if found := log.found():
+            break
+    assert found[0]["status"] == "cut"
+
+
+def test_a_stream_that_breaks_is_logged_as_failed(opened: Open):
+    client, log = opened()
+
+    with pytest.raises(openai.APIError):
+        for _ in chat(client, "one two three four [[drop=2]]", stream=True):
+            pass
+
+    logged = log.only()
+    assert logged["status"] == "failed"
+    assert logged["answer"]["content"].startswith("one two")
+
+
+def test_what_is_refused_is_logged_too(opened: Open):
+    client, log = opened(allowed_models=["local/*"])
+
+    with pytest.raises(openai.PermissionDeniedError):
+        chat(client, "Who keeps the light?")
+
+    logged = log.only(status="failed")
+    assert logged["http_status"] == 403
+    assert "may not use" in logged["answer"]["error"]["message"]
+
+
+def test_what_was_said_is_found_by_its_words_in_chinese_too(opened: Open):
+    client, log = opened()
+    chat(client, "The lighthouse keeper writes letters")
+    chat(client, "请告诉我灯塔的守护者是谁")
+
+    assert "lighthouse" in json.dumps(log.only(q="keepers letter")["request"])
+    assert "灯塔" in json.dumps(log.only(q="守护者")["request"], ensure_ascii=False)
+    assert log.found(q="keeper 灯塔") == []
+    assert log.found(q="messages") == []
+
+
+def test_a_message_of_anthropics_api_is_logged(platform: Platform, admin: httpx.Client):
+    made = admin.post("/keys", json={"name": "claude", "logging": "full"}).json()
+    with anthropic.Anthropic(api_key=made["api_key"], base_url=platform.url) as client:
+        with client.messages.stream(
+            model="claude-haiku-4-5", max_tokens=50, messages=[{"role": "user", "content": "Good evening"}]
+        ) as stream:
+            told = stream.get_final_text()
+
+    logged = Log(admin, made["key_id"]).only()
+    assert logged["answer"]["text"] == told == "Good evening"
+    assert logged["route"] == "/v1/messages"
+
+
+def test_of_pictures_and_vectors_only_the_size_is_logged(opened: Open):
+    client, log = opened()
+    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    chat(client, [{"type": "text", "text": "What is it?"}, picture])  # type: ignore[arg-type]
+    client.embeddings.create(model="text-embedding-3-small", input="light", encoding_format="float")
+
+    size = len(base64.b64decode(PIXEL))
+    seen = log.only(q="What is it?")["request"]["messages"][0]["content"][1]
+    assert seen["image_url"]["url"] == f"[image/png, {size} bytes]"
+    vectors = log.only(model="text-embedding-3-small")["answer"]["data"]
+    assert vectors[0]["embedding"].endswith(("numbers]", "bytes]"))
+
+
+def test_a_key_without_a_setting_is_logged_as_its_project_is(admin: httpx.Client, platform: Platform):
+    project = admin.post("/projects", json={"name": "logged", "logging": "metadata"}).json()
+    made = admin.post("/keys", json={"name": "a", "project": project["project_id"]}).json()
+    with openai.OpenAI(api_key=made["api_key"], base_url=f"{platform.url}/v1") as client:
+        chat(client, "hello")
+
+    here = {"project": project["project_id"]}
+    assert len(admin.get("/conversations", params=here).json()["data"]) == 1
+    assert admin.get("/conversations", params={"key_id": made["key_id"]}).json()["data"] == []
+
+
+def test_what_is_deleted_is_found_no_more(opened: Open, admin: httpx.Client):
+    client, log = opened()
+    for word in ("lantern", "lantern", "harbour"):
+        chat(client, word)
+    first = log.found(q="harbour")[0]["conversation_id"]
+
+    assert admin.delete(f"/conversations/{first}").status_code == 204
+    assert admin.get(f"/conversations/{first}").status_code == 404
+    assert log.found(q="harbour") == []
+    gone = admin.delete("/conversations", params={"key_id": log.key_id})
+    assert gone.json() == {"deleted_count": 2}
+    assert log.found() == []
+
+
+def test_nothing_is_deleted_where_nobody_says_what(admin: httpx.Client):
+    assert admin.delete("/conversations").status_code == 400
+
+
+def test_conversations_of_another_project_do_not_exist(opened: Open, admin: httpx.Client):
+    client, log = opened()
+    chat(client, "ours alone")
+    own = log.found()[0]["conversation_id"]
+    project = admin.post("/projects", json={"name": "others"}).json()["project_id"]
+    made = admin.post("/keys", json={"name": "b", "project": project, "scopes": ["admin"]}).json()
+
+    with signed_in(admin, made["api_key"]) as other:
+        assert other.get("/conversations").json()["data"] == []
+        assert other.get(f"/conversations/{own}").status_code == 404
+        assert other.delete(f"/conversations/{own}").status_code == 404
+        assert other.get("/conversations", params={"project": "proj_default"}).status_code == 404
+
+
+def test_they_are_read_with_the_scope_admin_alone(admin: httpx.Client):
+    made = admin.post("/keys", json={"name": "c", "scopes": ["invoke", "read"]}).json()
+
+    with signed_in(admin, made["api_key"]) as other:
+        assert other.get("/conversations").status_code == 403
+
+
+def test_a_list_goes_on_where_its_page_ended(opened: Open, admin: httpx.Client):
+    client, log = opened("metadata")
+    for _ in range(5):
+        chat(client, "again")
+
+    seen: list[str] = []
+    cursor = None
+    while True:
+        wanted = {"key_id": log.key_id, "limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = admin.get("/conversations", params=wanted).json()
+        seen += [each["conversation_id"] for each in page["data"]]
+        cursor = page["next_cursor"]
+        if not page["has_more"]:
+            break
+
+    assert len(seen) == 5
+    assert seen == sorted(set(seen), reverse=True)
+
+
+@contextmanager
+def signed_in(admin: httpx.Client, key: str) -> Iterator[httpx.Client]:
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=admin.base_url, headers=headers, timeout=20) as client:
+        yield client
