@@ -106,7 +106,8 @@ def _nexusai(upstream_url: str, folder: Path, port: int) -> Iterator[Contender]:
             )
         about = (
             f"nexusai serve {_version('nexusai')} as it comes, with: key check, allowed models, requests and "
-            "tokens per minute, calls at once, budgets per day and month, cost, a row of usage for each call"
+            "tokens per minute, calls at once, budgets per day and month, cost, a row of usage and a line of "
+            "the log for each call, metrics"
         )
         assert key.api_key is not None
         yield Contender("nexusai", pid, port, key.api_key, f"openai/{MODEL}", about=about, admin=first)

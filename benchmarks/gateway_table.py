@@ -125,6 +125,8 @@ def print_verdicts(found: Samples, memory: Mapping[str, Memory]) -> None:
                 lambda r, b=least: r >= b,
             )
             _verdict(f"chunks/s to {name}'s, 16 streams", _ratios(found["stream"], name, "per_second"))
+            times = [1 / ratio for ratio in _ratios(rates, name, "cpu")]
+            _verdict(f"CPU per request, {name}'s to ours, at 16", times)
     if BARE in rates:
         for shape in ("16", "1", "64"):
             ratios = _ratios(found[shape], BARE, "cpu")

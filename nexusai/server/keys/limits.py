@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 __all__ = ["Lanes", "Ledger", "MemoryLedger", "Refusal", "Want", "window"]
@@ -38,13 +39,17 @@ class Refusal(NamedTuple):
 def window(measure: Measure, now: int) -> tuple[int, int]:
     """When (ms) the window around `now` began, and when the next one will."""
     if measure == "month":
-        day = datetime.fromtimestamp(now / 1000, timezone.utc).replace(
-            day=1, hour=0, minute=0, second=0, microsecond=0
-        )
-        following = day.replace(year=day.year + day.month // 12, month=day.month % 12 + 1)
-        return int(day.timestamp() * 1000), int(following.timestamp() * 1000)
+        return _month(now // DAY)
     length = DAY if measure == "day" else MINUTE
     return now - now % length, now - now % length + length
+
+
+@lru_cache(maxsize=64)
+def _month(day: int) -> tuple[int, int]:
+    """That of a day, as days are counted since 1970: a call asks ten times, and calendars are slow."""
+    first = datetime.fromtimestamp(day * DAY / 1000, timezone.utc).replace(day=1)
+    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    return int(first.timestamp() * 1000), int(following.timestamp() * 1000)
 
 
 class Ledger(Protocol):
