@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -69,6 +69,8 @@ def create_app(platform: Platform) -> ASGIApp:
         platform.knowledge, platform.files, platform.keys, settings.max_body_bytes, settings.max_file_bytes
     )
     calls = Calls(platform.catalogue, platform.guard, platform.conversation_log)
+    openai = OpenAIRoutes(calls, platform.keys, settings.max_body_bytes)
+    anthropic = AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)
     api = FastAPI(
         title="Nexus AI", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -84,13 +86,13 @@ def create_app(platform: Platform) -> ASGIApp:
         _conversations(ConversationRoutes(platform.conversations, platform.keys)),
         _providers(ProviderRoutes(platform.catalogue, platform.keys)),
         _openai(
-            OpenAIRoutes(calls, platform.keys, settings.max_body_bytes),
+            openai,
             MediaRoutes(calls, platform.keys, platform.files, settings.max_body_bytes),
         ),
         _responses(
             ResponsesRoutes(calls, platform.keys, platform.responses, platform.files, settings.max_body_bytes)
         ),
-        _anthropic(AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)),
+        _anthropic(anthropic),
         _machines(
             HealthRoutes(platform.health),
             MetricsRoutes(platform.metrics, platform.readings, platform.keys, settings.metrics),
@@ -106,25 +108,32 @@ def create_app(platform: Platform) -> ASGIApp:
     }
     for kind, answer in answers.items():
         api.add_exception_handler(kind, answer)
-    return RequestContext(_Shortcut(Endpoint(tasks.invoke), Endpoint(tasks.get), api), platform.traffic)
+    busiest = {
+        INVOKE: tasks.invoke,
+        "/v1/chat/completions": openai.chat,
+        "/v1/embeddings": openai.embeddings,
+        "/v1/messages": anthropic.messages,
+    }
+    posts = {path: Endpoint(route) for path, route in busiest.items()}
+    return RequestContext(_Shortcut(posts, Endpoint(tasks.get), api), platform.traffic)
 
 
 class _Shortcut:
-    """The two calls that carry the load reach their functions at once; all others go through FastAPI.
+    """The calls that carry the load reach their functions at once; all others go through FastAPI.
 
-    FastAPI knows the two as well, and answers them the same: this saves half of what it costs.
+    FastAPI knows them as well, and answers them the same: this saves half of what it costs.
     """
 
-    def __init__(self, invoke: ASGIApp, get_task: ASGIApp, api: ASGIApp) -> None:
-        self._invoke = invoke
+    def __init__(self, posts: Mapping[str, ASGIApp], get_task: ASGIApp, api: ASGIApp) -> None:
+        self._posts = posts
         self._get_task = get_task
         self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         called = (scope.get("method"), scope.get("path", ""))
-        if called == ("POST", INVOKE):
-            scope[ROUTE] = INVOKE
-            await self._invoke(scope, receive, send)
+        if called[0] == "POST" and called[1] in self._posts:
+            scope[ROUTE] = called[1]
+            await self._posts[called[1]](scope, receive, send)
             return
         if called[0] == "GET" and called[1].startswith(TASKS):
             task_id = called[1][len(TASKS) :]
