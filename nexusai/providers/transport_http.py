@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse, InvalidURL
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 from nexusai.providers.errors import AdapterError
@@ -35,6 +35,7 @@ from nexusai.providers.transport import (
     untrusted,
 )
 from nexusai.providers.transport import HttpResponse as Answer
+from nexusai.providers.transport_coding import unpacking
 from nexusai.providers.transport_connection import Connection, Way, left_until
 from nexusai.providers.transport_ways import Proxies, refused_certificate
 
@@ -178,8 +179,7 @@ class _Stream:
         self._connection: Connection | None = connection
         self._response = response
         self._ended = response.length == 0
-        self._coding = self.headers.get("content-encoding", "").strip().lower()
-        self._unpack: Any = None
+        self._unpacking = unpacking(self.headers)
 
     def chunks(self) -> Iterator[bytes]:
         return self
@@ -190,8 +190,8 @@ class _Stream:
     def __next__(self) -> bytes:
         try:
             while piece := self._read():
-                if self._coding in ("gzip", "x-gzip", "deflate"):
-                    piece = self._unpacked(piece)
+                if self._unpacking is not None:
+                    piece = self._unpacking.feed(piece)
                 if piece:
                     return piece
         except _FAILURES as error:
@@ -225,17 +225,10 @@ class _Stream:
         if not piece:
             if self._response.length:
                 raise ConnectionResetError(errno.ECONNRESET, "the body ended too early")
-            if self._unpack is not None and not self._unpack.eof:
-                raise EOFError("the compressed body ended too early")
+            if self._unpacking is not None:
+                self._unpacking.end()
             self._ended = True
         return piece
-
-    def _unpacked(self, piece: bytes) -> bytes:
-        if self._unpack is None:
-            bare = self._coding == "deflate" and piece[0] & 15 != 8  # without the header that it should have
-            self._unpack = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
-        unpacked: bytes = self._unpack.decompress(piece)
-        return unpacked
 
 
 def _meaning(request: HttpRequest, error: Exception, deadline: float) -> AdapterError:

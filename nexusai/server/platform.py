@@ -15,6 +15,7 @@ from nexusai.providers.pricing import default_prices
 from nexusai.providers.provider import open_providers
 from nexusai.providers.record import CallRecord
 from nexusai.providers.transport import Transport
+from nexusai.providers.transport_httptools import HttptoolsTransport
 from nexusai.server.batches.service import BatchService
 from nexusai.server.batches.store import BatchStore
 from nexusai.server.catalogue import Catalogue
@@ -293,9 +294,7 @@ def open_catalogue(environ: Mapping[str, str], meter: Meter, recorder: Recorder,
     remote = configured(environ)
     transport: Transport | None = None
     if remote:
-        from nexusai.providers.transport_aiohttp import AiohttpTransport  # a third of a second to load
-
-        transport = AiohttpTransport()
+        transport = HttptoolsTransport()
     configs = {**remote, "local": config_for("local", environ)}
     opened = open_providers(configs, transport, hooks=[recorder.heard, *hooks])
     providers = {

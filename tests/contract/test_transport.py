@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nexusai.providers import transport_aiohttp, transport_http, transport_httpx
+from nexusai.providers import transport_aiohttp, transport_http, transport_httptools, transport_httpx
 from nexusai.providers.errors import AdapterError, RetryableError, TimeoutError
 from nexusai.providers.transport import UNREACHABLE, HttpRequest, Transport
 from tests.fixtures.openai_upstream import Upstream, running_upstream
@@ -200,6 +200,7 @@ async def test_an_answer_over_the_limit_is_an_error(
     monkeypatch.setattr(transport_httpx, "MAX_ANSWER_BYTES", 1000)
     monkeypatch.setattr(transport_aiohttp, "MAX_ANSWER_BYTES", 1000)
     monkeypatch.setattr(transport_http, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(transport_httptools, "MAX_ANSWER_BYTES", 1000)
     with pytest.raises(AdapterError, match="sent more than 1000 bytes") as failure:
         await transport.send(chat("x" * 1000))
     assert not failure.value.retryable

@@ -1,0 +1,37 @@
+"""Bodies that come compressed though nobody asked for that."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+__all__ = ["Unpacking", "unpacking"]
+
+
+class Unpacking:
+    """Gzip, or deflate with or without the header that it should have, unpacked as it comes.
+
+    Raises `zlib.error` for what is neither.
+    """
+
+    def __init__(self, coding: str) -> None:
+        self._coding = coding
+        self._unpack: Any = None
+
+    def feed(self, piece: bytes) -> bytes:
+        if self._unpack is None:
+            bare = self._coding == "deflate" and piece[0] & 15 != 8
+            self._unpack = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
+        unpacked: bytes = self._unpack.decompress(piece)
+        return unpacked
+
+    def end(self) -> None:
+        """Raises `EOFError` when there should have been more."""
+        if self._unpack is not None and not self._unpack.eof:
+            raise EOFError("the compressed body ended too early")
+
+
+def unpacking(headers: Any) -> Unpacking | None:
+    """What unpacks a body with these headers, where it is packed."""
+    coding = headers.get("content-encoding", "").strip().lower()
+    return Unpacking(coding) if coding in ("gzip", "x-gzip", "deflate") else None
