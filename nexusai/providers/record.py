@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from nexusai.providers.adapters.openai_stream import loads
 from nexusai.providers.errors import AdapterError
 from nexusai.providers.types import Cost, FinishReason, RelayRequest, Usage
 
@@ -74,7 +74,7 @@ def settings_of(request: Any) -> dict[str, Any]:
     """Those of a request that say nothing of its content."""
     if isinstance(request, RelayRequest):
         told = [name for name in _SETTINGS if request.fields.get(name, b"null") != b"null"]
-        return {name: json.loads(request.fields[name]) for name in told}
+        return {name: loads(request.fields[name]) for name in told}
     given = {name: value for name in _SETTINGS if (value := getattr(request, name, None)) is not None}
     form = getattr(request, "response_format", None)
     if isinstance(form, Mapping):

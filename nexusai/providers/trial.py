@@ -95,7 +95,9 @@ class Trial:
         self.reached = {name: value for name, value in ways.items() if value is not None}
         total = endpoint.config.total
         self.deadline = min(self.call.deadline, math.inf if total is None else self.begun + total)
-        request = replace(self.call.request, model=self.target.model)
+        request = self.call.request
+        if request.model != self.target.model:
+            request = replace(request, model=self.target.model)
         self._afford(request)
         error: AdapterError | None = None
         cut = True

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from nexusai._internal._streaming import MAX_EVENT_BYTES
@@ -59,9 +60,15 @@ class Tap(Protocol):
 
 def body_of(request: RelayRequest, **put: Any) -> bytes:
     """The request's JSON object with the name of its model, and with what else is `put` in it."""
-    told = {name: json.dumps(value).encode() for name, value in {"model": request.model, **put}.items()}
-    members = {**request.fields, **told}
-    return b"{" + b",".join(json.dumps(name).encode() + b":" + raw for name, raw in members.items()) + b"}"
+    members = {**request.fields, "model": _text(request.model)}
+    for name, value in put.items():
+        members[name] = json.dumps(value).encode()
+    return b"{" + b",".join([_text(name) + b":" + raw for name, raw in members.items()]) + b"}"
+
+
+@lru_cache(4096)
+def _text(text: str) -> bytes:
+    return json.dumps(text).encode()
 
 
 def estimated(request: RelayRequest, answer: str) -> Usage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from nexusai.error import CODES
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider
-from nexusai.server.gateway.bodies import members, read, relay_of
+from nexusai.server.gateway.bodies import members, read
 from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
 from nexusai.server.gateway.errors import answering, headers_of, problem_of
 from nexusai.server.gateway.messages import (
@@ -81,14 +81,17 @@ class AnthropicRoutes:
         """A message, whole or streamed, of any model of any provider."""
         caller = await self.keys.admit(request, "invoke")
         raw = await self.calls.body(request, caller, self.max_body_bytes)
-        passing = relay_of("messages", members(raw, "messages", "max_tokens"))
-        provider, model = self.calls.resolve("chat", passing.model)
         betas = header(request, b"anthropic-beta")
-        passing = replace(passing, model=model, headers={"anthropic-beta": betas} if betas else {})
+        provider, passing = self.calls.passing(
+            "messages",
+            "chat",
+            members(raw, "messages", "max_tokens"),
+            {"anthropic-beta": betas} if betas else None,
+        )
         if provider.relays(passing):
             return await self.calls.relayed(request, caller, provider, passing, _broken, _named())
         body, extra = read(raw, MessagesBody)
-        asked = request_of(body, extra, model)
+        asked = request_of(body, extra, passing.model)
         if body.stream:
             return await self._streamed(request, caller, provider, asked)
         async with self.calls.under_way(caller):

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from nexusai.providers.types import RelayApi, RelayRequest
 from nexusai.server.http import MALFORMED, Problem, invalid
 
 __all__ = [
@@ -20,8 +19,8 @@ __all__ = [
     "NonEmpty",
     "SpeechBody",
     "members",
+    "model_in",
     "read",
-    "relay_of",
 ]
 
 T = TypeVar("T", bound=Struct)
@@ -29,6 +28,10 @@ T = TypeVar("T", bound=Struct)
 LONGEST: Final = 10**9
 """Tokens that anybody can ask for."""
 NonEmpty = Annotated[str, Meta(min_length=1)]
+
+
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
+_NAME: Final = msgspec.json.Decoder(NonEmpty)
 
 
 class StreamOptions(Struct, kw_only=True):
@@ -101,7 +104,7 @@ def read(body: bytes, kind: type[T]) -> tuple[T, dict[str, Any]]:
 def members(body: bytes, *required: str) -> dict[str, bytes]:
     """The members of a JSON object, each as the JSON that it came as. Raises a 400 `Problem`."""
     try:
-        found = msgspec.json.decode(body, type=dict[str, Raw])
+        found = _MEMBERS.decode(body)
     except MALFORMED as error:
         raise invalid(error) from None
     for name in ("model", *required):
@@ -110,13 +113,12 @@ def members(body: bytes, *required: str) -> dict[str, bytes]:
     return {name: bytes(raw) for name, raw in found.items()}
 
 
-def relay_of(api: RelayApi, fields: Mapping[str, bytes]) -> RelayRequest:
-    """What may pass as it is: `model` is still as the caller wrote it. Raises a 400 `Problem`."""
+def model_in(fields: Mapping[str, bytes]) -> str:
+    """The name of the model, as the caller wrote it. Raises a 400 `Problem`."""
     try:
-        model = msgspec.json.decode(fields["model"], type=NonEmpty)
+        return _NAME.decode(fields["model"])
     except MALFORMED as error:
         raise invalid(error, ["model"]) from None
-    return RelayRequest(api, model, fields, stream=fields.get("stream") == b"true")
 
 
 def _others(fields: Mapping[str, Any], kind: type[Struct]) -> dict[str, Any]:

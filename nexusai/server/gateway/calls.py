@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from nexusai.providers.types import Capability, Cost, Provider, RelayChunk, RelayRequest
+from nexusai.providers.types import Capability, Cost, Provider, RelayApi, RelayChunk, RelayRequest
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.conversations.log import ConversationLog
+from nexusai.server.gateway.bodies import model_in
 from nexusai.server.http import ClientGone, JsonResponse, read_json
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
@@ -52,6 +53,18 @@ class Calls:
         found = self.catalogue.get(provider)
         assert found is not None  # noqa: S101 - it was just resolved
         return found, name
+
+    def passing(
+        self,
+        api: RelayApi,
+        capability: Capability,
+        fields: Mapping[str, bytes],
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Provider, RelayRequest]:
+        """A request as it may pass, and whose it is. Raises a 400 `Problem`."""
+        provider, model = self.resolve(capability, model_in(fields))
+        streams = fields.get("stream") == b"true"
+        return provider, RelayRequest(api, model, fields, streams, headers or {})
 
     @asynccontextmanager
     async def under_way(self, caller: Caller) -> AsyncIterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -24,7 +24,6 @@ from nexusai.server.gateway.bodies import (
     ModerationBody,
     members,
     read,
-    relay_of,
 )
 from nexusai.server.gateway.calls import Calls, StreamedResponse, costs_of, together, told, unless_gone
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
@@ -58,11 +57,10 @@ class OpenAIRoutes:
         """Chat Completions, whole or streamed, of any model of any provider."""
         caller = await self.keys.admit(request, "invoke")
         raw = await self.calls.body(request, caller, self.max_body_bytes)
-        passing = relay_of("chat", members(raw, "messages"))
-        provider, model = self.calls.resolve("chat", passing.model)
-        passing = replace(passing, model=model)
+        provider, passing = self.calls.passing("chat", "chat", members(raw, "messages"))
         if provider.relays(passing):
             return await self.calls.relayed(request, caller, provider, passing, _broken)
+        model = passing.model
         body, extra = read(raw, ChatBody)
         same = provider.protocol in SAME_PROTOCOL
         asked = request_of(body, extra, model, same_protocol=same)
@@ -118,11 +116,10 @@ class OpenAIRoutes:
         """Vectors of texts."""
         caller = await self.keys.admit(request, "invoke")
         raw = await self.calls.body(request, caller, self.max_body_bytes)
-        passing = relay_of("embeddings", members(raw, "input"))
-        provider, model = self.calls.resolve("embeddings", passing.model)
-        passing = replace(passing, model=model)
+        provider, passing = self.calls.passing("embeddings", "embeddings", members(raw, "input"))
         if provider.relays(passing):
             return await self.calls.relayed(request, caller, provider, passing, _broken)
+        model = passing.model
         body, extra = read(raw, EmbeddingBody)
         texts = [body.input] if isinstance(body.input, str) else body.input
         asked = EmbeddingRequest(model, texts, body.dimensions, extra)

@@ -38,6 +38,18 @@ class Refusal(NamedTuple):
 
 def window(measure: Measure, now: int) -> tuple[int, int]:
     """When (ms) the window around `now` began, and when the next one will."""
+    known = _windows.get(measure, _NEVER)
+    if not known[0] <= now < known[1]:
+        known = _windows[measure] = _window(measure, now)
+    return known
+
+
+_NEVER: Final = (0, 0)
+_windows: Final[dict[Measure, tuple[int, int]]] = {}
+"""The last one of each measure: all ask about the same for a minute at least."""
+
+
+def _window(measure: Measure, now: int) -> tuple[int, int]:
     if measure == "month":
         return _month(now // DAY)
     length = DAY if measure == "day" else MINUTE
