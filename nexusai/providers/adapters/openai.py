@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from nexusai.providers.adapters import openai_compatible
 from nexusai.providers.adapters.adapter import Adapter
+from nexusai.providers.adapters.openai_relay import understood
 from nexusai.providers.adapters.openai_responses import (
     CHAT_ONLY,
     build_count,
@@ -29,7 +30,7 @@ from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import ValidationError
 from nexusai.providers.flow import StreamParser, exchange, streaming
 from nexusai.providers.transport import HttpRequest, HttpResponse
-from nexusai.providers.types import ChatRequest, ChatResponse
+from nexusai.providers.types import ChatRequest, ChatResponse, RelayRequest
 
 __all__ = ["ADAPTER", "build_chat", "build_stream", "by_responses", "parse_chat", "stream_parser"]
 
@@ -72,6 +73,13 @@ def stream_parser(config: ProviderConfig, request: ChatRequest) -> StreamParser:
     return (ResponsesStream if by_responses(config, request) else ChatStream)(config, request)
 
 
+def _understood(config: ProviderConfig, request: RelayRequest) -> bool:
+    """What is configured to be spoken to by Chat Completions may have nothing else."""
+    if request.api == "responses":
+        return config.options.get("api") != "chat"
+    return understood(config, request)
+
+
 def _sent(request: ChatRequest) -> ChatRequest:
     """Without what is said to us alone."""
     extra = {name: value for name, value in request.extra.items() if name != "api"}
@@ -84,4 +92,5 @@ ADAPTER: Final[Adapter] = replace(
     stream=streaming(build_stream, stream_parser, parse_chat),
     count_tokens=exchange(build_count, parse_count),
     relays={**openai_compatible.ADAPTER.relays, "responses": RESPONSES},
+    understood=_understood,
 )

@@ -117,6 +117,10 @@ class FileService:
         data = base64.b64encode(b"".join([piece async for piece in self.read(file)])).decode()
         return f"data:{file.content_type};base64,{data}"
 
+    async def named_data(self, project: str, file_id: str) -> tuple[str, str]:
+        """The name of a file, and its data URI."""
+        return (await self._input(project, file_id)).filename, await self.data_uri(project, file_id)
+
     @asynccontextmanager
     async def on_disk(self, project: str, file_id: str) -> AsyncIterator[FileOnDisk]:
         """A file where parsers can open it, for as long as the block lasts."""

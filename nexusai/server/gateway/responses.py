@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nexusai.providers.types import ChatRequest, Provider
+from nexusai.providers.types import ChatRequest, Provider, RelayRequest
 from nexusai.server.files.service import FileService
-from nexusai.server.gateway.bodies import read
+from nexusai.server.gateway.bodies import members, read, relay_of
 from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
-from nexusai.server.gateway.responses_items import file_ids, messages_of, named
-from nexusai.server.gateway.responses_request import ResponsesBody, head_of, refuse, request_of
-from nexusai.server.gateway.responses_stream import EventWriter, chunk_of
+from nexusai.server.gateway.responses_items import file_ids, inlined, items_of, messages_of, named
+from nexusai.server.gateway.responses_relay import Passage, relay_request
+from nexusai.server.gateway.responses_request import (
+    ResponsesBody,
+    StateBody,
+    head_of,
+    refuse,
+    request_of,
+)
+from nexusai.server.gateway.responses_stream import EventWriter, chunk_of, wire
 from nexusai.server.http import JsonResponse, Problem
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
@@ -35,12 +43,24 @@ _openai = answering(error_response)
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request that was understood: who asks, what of the response is known, and what is kept with it."""
+    """A request of which the conversation is known."""
 
+    request: Request
     caller: Caller
-    head: Mapping[str, Any]
+    provider: Provider
     items: Sequence[Item]
+    """What is kept with the response."""
     earlier: Sequence[str]
+    ours: Mapping[str, Any]
+    """What the response says of itself, whoever makes it."""
+
+
+class _Writer(Protocol):
+    """Writes the events of a stream, and has the response when it is over."""
+
+    response: dict[str, Any]
+
+    def fail(self, code: str | None, message: str) -> Iterator[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,67 +75,102 @@ class ResponsesRoutes:
     async def create_response(self, request: Request) -> Response:
         """A response, whole or streamed, of any model of any provider; it goes on from one that is kept."""
         caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await self.calls.body(request, caller, self.max_body_bytes), ResponsesBody)
-        provider, model = self.calls.resolve("chat", body.model)
-        refuse(body, of_openai=provider.protocol == "openai")
+        raw = await self.calls.body(request, caller, self.max_body_bytes)
+        passing = relay_of("responses", members(raw))
+        state, _ = read(raw, StateBody)
+        refuse(state)
+        provider, model = self.calls.resolve("chat", state.model)
+        passing = replace(passing, model=model)
         project = caller.project.id
-        history = await self.responses.history(project, body.previous_response_id)
-        items = await self.responses.resolved(project, named(body.input or []), history)
-        messages = await self._messages(project, [*history.items, *items], provider, len(history.items))
+        history = await self.responses.history(project, state.previous_response_id)
+        items = await self.responses.resolved(project, items_of(state.input), history)
+        before, sent = await self._filled(project, history.items), await self._filled(project, items)
+        ours = {
+            "id": new_id("resp"),
+            "previous_response_id": state.previous_response_id,
+            "store": state.store is not False and self.responses.keeps,
+        }
+        asked = _Asked(request, caller, provider, named(items), history.ids, ours)
+        if provider.relays(passing):
+            relay = relay_request(passing, state.input or [], before, sent)
+            return await (self._passed_on(asked, relay) if relay.stream else self._passed(asked, relay))
+        body, extra = read(raw, ResponsesBody)
+        messages = messages_of([*before, *sent], provider.name, len(before))
         chat = request_of(body, extra, model, messages, provider.protocol)
-        if not chat.messages:
-            raise Problem.field(["input"], "required", "missing")
-        store = body.store is not False and self.responses.keeps
-        head = head_of(body, new_id("resp"), int(time.time()), model, store=store)
-        asked = _Asked(caller, head, items, history.ids)
-        if body.stream:
-            return await self._streamed(request, asked, provider, chat)
-        async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.chat(chat))
-        writer = EventWriter(head, provider.name)
+        writer = EventWriter(head_of(body, int(time.time()), model, ours), provider.name)
+        return await (self._streamed if state.stream else self._whole)(asked, chat, writer)
+
+    async def _filled(self, project: str, items: Sequence[Item]) -> list[Item]:
+        """The items with the stored files that they speak of. Raises a 400 `Problem`."""
+        return inlined(items, {name: await self.files.named_data(project, name) for name in file_ids(items)})
+
+    async def _whole(self, asked: _Asked, chat: ChatRequest, writer: EventWriter) -> Response:
+        async with self.calls.under_way(asked.caller):
+            answer = await unless_gone(asked.request, asked.provider.chat(chat))
         for _ in (*writer.write(chunk_of(answer)), *writer.close(int(time.time()))):
             pass
         await self._keep(asked, writer.response)
-        return JsonResponse(writer.response, headers=told(provider, answer.cost))
+        return JsonResponse(writer.response, headers=told(asked.provider, answer.cost))
 
-    async def _messages(
-        self, project: str, items: Sequence[Item], provider: Provider, past: int
-    ) -> list[dict[str, Any]]:
-        files = {name: await self.files.data_uri(project, name) for name in file_ids(items)}
-        return messages_of(items, provider.name, files, past)
+    async def _passed(self, asked: _Asked, relay: RelayRequest) -> Response:
+        async with self.calls.under_way(asked.caller):
+            answer = await unless_gone(asked.request, asked.provider.relay(relay))
+        response = {**orjson.loads(answer.body), **asked.ours}
+        await self._keep(asked, response)
+        return JsonResponse(response, headers=told(asked.provider, answer.cost))
 
-    async def _keep(self, asked: _Asked, response: dict[str, Any]) -> None:
-        if response["store"]:
-            key = asked.caller.key
-            response["store"] = await self.responses.keep(
-                asked.caller.project.id, key.id if key else None, response, asked.items, asked.earlier
-            )
-
-    async def _streamed(
-        self, request: Request, asked: _Asked, provider: Provider, chat: ChatRequest
-    ) -> Response:
-        stream = await self.calls.begun(request, asked.caller, provider.stream(chat))
-        writer = EventWriter(asked.head, provider.name)
+    async def _streamed(self, asked: _Asked, chat: ChatRequest, writer: EventWriter) -> Response:
+        stream = await self.calls.begun(asked.request, asked.caller, asked.provider.stream(chat))
 
         async def events() -> AsyncGenerator[bytes, None]:
-            try:
-                for event in writer.begin():
-                    yield _wire(event)
-                async for chunk in stream:
-                    for event in writer.write(chunk):
-                        yield _wire(event)
-                for event in writer.close(int(time.time())):
-                    yield _wire(event)
-                await self._keep(asked, writer.response)
-                yield _wire(writer.end())
-            except Exception as error:
-                problem = problem_of(error)
-                failed = [*writer.fail(error_body(problem)["error"]["code"], problem.detail)]
-                await self._keep(asked, writer.response)
-                for event in failed:
-                    yield _wire(event)
+            for event in writer.begin():
+                yield wire(event)
+            async for chunk in stream:
+                for event in writer.write(chunk):
+                    yield wire(event)
+            for event in writer.close(int(time.time())):
+                yield wire(event)
+            await self._keep(asked, writer.response)
+            yield wire(writer.end())
 
-        return StreamedResponse(stream, events(), provider)
+        return StreamedResponse(stream, self._ended(asked, writer, events()), asked.provider)
+
+    async def _passed_on(self, asked: _Asked, relay: RelayRequest) -> Response:
+        stream = await self.calls.begun(asked.request, asked.caller, asked.provider.relay_stream(relay))
+        passage = Passage(asked.ours)
+
+        async def events() -> AsyncGenerator[bytes, None]:
+            async for chunk in stream:
+                for data in passage.read(chunk.data):
+                    yield data
+            if passage.is_over:
+                await self._keep(asked, passage.response)
+                yield passage.end()
+
+        return StreamedResponse(stream, self._ended(asked, passage, events()), asked.provider)
+
+    async def _ended(
+        self, asked: _Asked, writer: _Writer, events: AsyncGenerator[bytes, None]
+    ) -> AsyncGenerator[bytes, None]:
+        """The events, and where they break off the end of a response that failed: never a clean one."""
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+        except Exception as error:
+            problem = problem_of(error)
+            failed = [*writer.fail(error_body(problem)["error"]["code"], problem.detail)]
+            await self._keep(asked, writer.response)
+            for last in failed:
+                yield wire(last)
+
+    async def _keep(self, asked: _Asked, response: dict[str, Any]) -> None:
+        """Before its caller knows that it is over: who goes on from it finds it."""
+        if response["store"]:
+            key, project = asked.caller.key, asked.caller.project.id
+            response["store"] = await self.responses.keep(
+                project, key.id if key else None, response, asked.items, asked.earlier
+            )
 
     @_openai
     async def response(self, request: Request) -> Response:
@@ -161,7 +216,3 @@ class ResponsesRoutes:
         ids = [item.get("id") for item in items] or [None]
         page = {"first_id": ids[0], "last_id": ids[-1], "has_more": more}
         return JsonResponse({"object": "list", "data": items, **page})
-
-
-def _wire(event: Mapping[str, Any]) -> bytes:
-    return b"event: " + str(event["type"]).encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"

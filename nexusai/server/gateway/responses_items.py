@@ -13,10 +13,22 @@ from nexusai.server.http import Problem
 from nexusai.server.ids import new_id
 from nexusai.server.responses.models import Item
 
-__all__ = ["file_ids", "kind_of", "messages_of", "named", "sealed"]
+__all__ = [
+    "file_ids",
+    "for_openai",
+    "inlined",
+    "items_of",
+    "messages_of",
+    "named",
+    "sealed",
+    "without_names",
+]
 
 Loc = Sequence[str | int]
 
+_CONTENTS: Final = ("content", "output")
+_FILE: Final = "file_"
+"""What the ids of our files begin with; OpenAI's have a dash."""
 _SEAL: Final = "nexus."
 """What the secret part of a thought begins with that another provider than OpenAI had."""
 _PREFIXES: Final[Mapping[str, str]] = {
@@ -44,25 +56,89 @@ def kind_of(item: Mapping[str, Any]) -> str:
     return kind if isinstance(kind, str) else "message" if "role" in item else str(kind)
 
 
-def named(asked: str | Sequence[Item]) -> list[Item]:
-    """The items of a request, each with its type, and an id where it has none."""
+def items_of(asked: str | Sequence[Item] | None) -> list[Item]:
+    """The items of a request as they came; a text is what the user says."""
     if isinstance(asked, str):
-        asked = [{"role": "user", "content": [{"type": "input_text", "text": asked}]}]
-    return [item if kind_of(item) == "item_reference" else _named(item) for item in asked]
+        return [{"role": "user", "content": [{"type": "input_text", "text": asked}]}]
+    return list(asked or ())
 
 
-def _named(item: Item) -> Item:
-    kind = kind_of(item)
-    made: Item = {"id": item.get("id") or new_id(_PREFIXES.get(kind, "item")), "type": kind}
-    return {**item, **made}
+def named(items: Sequence[Item]) -> list[Item]:
+    """The items as they are kept: each with its type and an id."""
+    return [
+        {**item, "id": item.get("id") or new_id(_PREFIXES.get(kind := kind_of(item), "item")), "type": kind}
+        for item in items
+    ]
+
+
+def for_openai(items: Sequence[Item]) -> list[Item]:
+    """The items as OpenAI takes them: without what other providers said for themselves alone."""
+    return [_for_openai(item) for item in items if not _is_foreign(item)]
+
+
+def _for_openai(item: Item) -> Item:
+    if "extra_content" not in item:
+        return item
+    return {name: value for name, value in item.items() if name != "extra_content"}
+
+
+def _is_foreign(item: Item) -> bool:
+    """Whether an item is a thought that OpenAI cannot read: another's, or one of which nothing is there."""
+    secret = item.get("encrypted_content")
+    return item.get("type") == "reasoning" and (not secret or str(secret).startswith(_SEAL))
+
+
+def without_names(items: Sequence[Item]) -> list[Item]:
+    """Items that were kept, without the ids that a client's side of it was given: only we know them."""
+    return [
+        {name: value for name, value in item.items() if name != "id"} if _is_asked(item) else item
+        for item in items
+    ]
+
+
+def _is_asked(item: Item) -> bool:
+    return kind_of(item) == "function_call_output" or item.get("role") not in (None, "assistant")
 
 
 def file_ids(items: Sequence[Item]) -> set[str]:
-    """The stored files that items speak of."""
-    contents = [item.get(name) for item in items for name in ("content", "output")]
-    parts = [part for content in contents if isinstance(content, list) for part in content]
-    found = [part.get("file_id") for part in parts if isinstance(part, dict)]
-    return {each for each in found if isinstance(each, str)}
+    """The files of the platform that items speak of."""
+    found = {part.get("file_id") for item in items for part in _parts_in(item)}
+    return {each for each in found if isinstance(each, str) and each.startswith(_FILE)}
+
+
+def inlined(items: Sequence[Item], files: Mapping[str, tuple[str, str]]) -> list[Item]:
+    """The items with the files that they speak of in them: `files` has their names and their data URIs."""
+    return [_with_files(item, files) if file_ids([item]) else item for item in items]
+
+
+def _with_files(item: Item, files: Mapping[str, tuple[str, str]]) -> Item:
+    filled = {
+        name: [_with_file(part, files) for part in item[name]]
+        for name in _CONTENTS
+        if isinstance(item.get(name), list)
+    }
+    return {**item, **filled}
+
+
+def _with_file(part: Any, files: Mapping[str, tuple[str, str]]) -> Any:
+    if not isinstance(part, dict) or part.get("file_id") not in files:
+        return part
+    name, data = files[part["file_id"]]
+    rest = {name: value for name, value in part.items() if name != "file_id"}
+    if part.get("type") == "input_image":
+        return {**rest, "image_url": data}
+    return {"filename": name, **rest, "file_data": data}
+
+
+def _parts_in(item: Item) -> list[Item]:
+    contents = [item.get(name) for name in _CONTENTS]
+    return [
+        part
+        for content in contents
+        if isinstance(content, list)
+        for part in content
+        if isinstance(part, dict)
+    ]
 
 
 def sealed(provider: str, blocks: Sequence[Mapping[str, Any]]) -> str:
@@ -101,13 +177,8 @@ class _Turn:
         yield {"role": "assistant", "content": text or (None if self.calls else ""), **calls, **blocks}
 
 
-def messages_of(
-    items: Sequence[Item], provider: str, files: Mapping[str, str], past: int = 0
-) -> list[dict[str, Any]]:
-    """The messages of a chat; the first `past` items were said before. Raises a 400 `Problem`.
-
-    `files` are the stored files that are spoken of, as data URIs.
-    """
+def messages_of(items: Sequence[Item], provider: str, past: int = 0) -> list[dict[str, Any]]:
+    """The messages of a chat; the first `past` items were said before. Raises a 400 `Problem`."""
     messages: list[dict[str, Any]] = []
     turn, waiting = _Turn(), dict[str, int]()
     for place, item in enumerate(items):
@@ -118,12 +189,12 @@ def messages_of(
         if kind == "function_call_output":
             messages += turn.messages()
             turn = _Turn()
-            messages.append(_result(item, waiting, files, loc))
+            messages.append(_result(item, waiting, loc))
         elif kind == "message" and item.get("role") != "assistant":
             messages += turn.messages()
             turn = _Turn()
             _answered(waiting, loc)
-            messages.append(_said(item, files, loc))
+            messages.append(_said(item, loc))
         elif kind == "message":
             if turn.is_text_alone:
                 messages += turn.messages()
@@ -160,19 +231,19 @@ def _call(item: Item, loc: Loc) -> dict[str, Any]:
     return {"id": _text(item, "call_id", loc), "type": "function", "function": function, **own}
 
 
-def _result(item: Item, waiting: dict[str, int], files: Mapping[str, str], loc: Loc) -> dict[str, Any]:
+def _result(item: Item, waiting: dict[str, int], loc: Loc) -> dict[str, Any]:
     call_id = _text(item, "call_id", loc)
     if waiting.pop(call_id, None) is None:
         raise Problem.field(loc, f"No tool call found for function call output with call_id {call_id[:100]}.")
-    content = _content(item.get("output"), files, [*loc, "output"])
+    content = _content(item.get("output"), [*loc, "output"])
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _said(item: Item, files: Mapping[str, str], loc: Loc) -> dict[str, Any]:
+def _said(item: Item, loc: Loc) -> dict[str, Any]:
     role = item.get("role")
     if role not in ("user", "system", "developer"):
         raise Problem.field([*loc, "role"], "is user, assistant, system or developer")
-    content = _content(item.get("content"), files, [*loc, "content"])
+    content = _content(item.get("content"), [*loc, "content"])
     return {"role": "user" if role == "user" else "system", "content": content}
 
 
@@ -204,15 +275,15 @@ def _parts(content: Any, loc: Loc) -> list[Item]:
     return content
 
 
-def _content(content: Any, files: Mapping[str, str], loc: Loc) -> str | list[dict[str, Any]]:
+def _content(content: Any, loc: Loc) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
         return content
-    parts = [_part(part, files, [*loc, place]) for place, part in enumerate(_parts(content, loc))]
+    parts = [_part(part, [*loc, place]) for place, part in enumerate(_parts(content, loc))]
     alone = len(parts) == 1 and parts[0].keys() == {"type", "text"}
     return parts[0]["text"] if alone else parts
 
 
-def _part(part: Item, files: Mapping[str, str], loc: Loc) -> dict[str, Any]:
+def _part(part: Item, loc: Loc) -> dict[str, Any]:
     """Raises a 400 `Problem` for a part that nobody knows."""
     kind = part.get("type")
     kept = {"cache_control": part["cache_control"]} if part.get("cache_control") else {}
@@ -220,14 +291,13 @@ def _part(part: Item, files: Mapping[str, str], loc: Loc) -> dict[str, Any]:
         return {"type": "text", "text": _text(part, "text", loc), **kept}
     if kind == "input_image":
         detail = {"detail": part["detail"]} if part.get("detail") else {}
-        link = files.get(str(part.get("file_id"))) or _text(part, "image_url", loc)
-        return {"type": "image_url", "image_url": {"url": link, **detail}, **kept}
+        link = {"url": _text(part, "image_url", loc), **detail}
+        return {"type": "image_url", "image_url": link, **kept}
     if kind == "input_file":
         name = {"filename": part["filename"]} if part.get("filename") else {}
         if part.get("file_url"):
             return {"type": "file", "file": {"file_url": _text(part, "file_url", loc), **name}, **kept}
-        data = files.get(str(part.get("file_id"))) or _text(part, "file_data", loc)
-        return {"type": "file", "file": {"file_data": data, **name}, **kept}
+        return {"type": "file", "file": {"file_data": _text(part, "file_data", loc), **name}, **kept}
     if kind == "input_audio" and isinstance(part.get("input_audio"), dict):
         return {"type": "input_audio", "input_audio": part["input_audio"]}
     raise Problem.field(loc, f"a part of type {str(kind)[:40]!r} cannot be taken here")

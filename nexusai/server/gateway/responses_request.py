@@ -12,23 +12,28 @@ from nexusai.server.gateway.bodies import LONGEST, NonEmpty
 from nexusai.server.http import Problem
 from nexusai.server.responses.models import Item
 
-__all__ = ["BY_CHAT", "ResponsesBody", "head_of", "refuse", "request_of"]
+__all__ = ["ResponsesBody", "StateBody", "head_of", "refuse", "request_of"]
 
 Object = dict[str, Any]
 
 
-class ResponsesBody(Struct, kw_only=True):
-    """The body of `POST /v1/responses`."""
+class StateBody(Struct, kw_only=True):
+    """What of the body of `POST /v1/responses` is about the conversation, and is the platform's to know."""
 
     model: NonEmpty
     input: str | list[Item] | None = None
-    instructions: str | None = None
     previous_response_id: NonEmpty | None = None
     store: bool | None = None
     stream: bool | None = None
-    stream_options: Object | None = None
     background: bool | None = None
     conversation: str | Object | None = None
+
+
+class ResponsesBody(StateBody, kw_only=True):
+    """The rest of it, for a provider to whom it has to be translated."""
+
+    instructions: str | None = None
+    stream_options: Object | None = None
     prompt: Object | None = None
     include: list[str] | None = None
     max_output_tokens: Annotated[int, Meta(ge=1, le=LONGEST)] | None = None
@@ -49,12 +54,9 @@ class ResponsesBody(Struct, kw_only=True):
     user: str | None = None
 
 
-BY_CHAT: Final = ("prompt_cache_key", "safety_identifier", "service_tier", "user")
+_BY_CHAT: Final = ("prompt_cache_key", "safety_identifier", "service_tier", "user")
 """Fields that Chat Completions has as well, under the same name."""
-_OPENAI_ALONE: Final = (
-    *("include", "max_tool_calls", "metadata", "parallel_tool_calls", "prompt", "top_logprobs"),
-    *("truncation", "reasoning", "text", *BY_CHAT),
-)
+_CHATTING: Final = ("openai", "openai_compatible", "azure")
 _NEVER: Final = frozenset(
     {"access_programs", "background_options", "context_management", "image", "moderation"}
     | {"prompt_cache_options", "prompt_cache_retention"}
@@ -62,23 +64,12 @@ _NEVER: Final = frozenset(
 """Fields of this API that others have no word for."""
 
 
-def refuse(body: ResponsesBody, *, of_openai: bool) -> None:
-    """Raises a 400 `Problem` for what cannot be done for any model, or for none but OpenAI's."""
+def refuse(body: StateBody) -> None:
+    """Raises a 400 `Problem` for what is not kept for anybody."""
     if body.background:
         raise Problem.field(["background"], "is not to be had: a response is made while its caller waits")
     if body.conversation is not None:
         raise Problem.field(["conversation"], "is not to be had: go on by `previous_response_id`")
-    if of_openai:
-        return
-    if body.prompt is not None:
-        raise Problem.field(["prompt"], "templates are kept at OpenAI: give `input` and `instructions`")
-    for place, tool in enumerate(body.tools or ()):
-        if tool.get("type") != "function":
-            kind = str(tool.get("type"))[:40]
-            raise Problem.field(
-                ["tools", place, "type"],
-                f"{kind!r} is a tool that OpenAI runs: take a model of the provider `openai`, or a function",
-            )
 
 
 def request_of(
@@ -89,7 +80,11 @@ def request_of(
     protocol: str,
 ) -> ChatRequest:
     """A chat of what was said so far; `protocol` is what the provider speaks. Raises a 400 `Problem`."""
+    if body.prompt is not None:
+        raise Problem.field(["prompt"], "templates are kept at OpenAI: give `input` and `instructions`")
     said = [{"role": "system", "content": body.instructions}] if body.instructions else []
+    if not (said or messages):
+        raise Problem.field(["input"], "required", "missing")
     offered = [_function(tool, ["tools", place]) for place, tool in enumerate(body.tools or ())]
     tools, choice = _chosen(offered, body.tool_choice)
     return ChatRequest(
@@ -107,23 +102,24 @@ def request_of(
 
 
 def _extra(body: ResponsesBody, extra: Mapping[str, Any], protocol: str) -> dict[str, Any]:
-    told = {name: value for name in _OPENAI_ALONE if (value := getattr(body, name)) is not None}
-    if protocol == "openai":
-        return {**extra, **told, "api": "responses"}
     others = {name: value for name, value in extra.items() if name not in _NEVER}
     if body.parallel_tool_calls is not None and body.tools:
         others["parallel_tool_calls"] = body.parallel_tool_calls
-    if protocol in ("openai_compatible", "azure"):
-        others |= {name: told[name] for name in BY_CHAT if name in told}
-        if verbosity := (body.text or {}).get("verbosity"):
-            others["verbosity"] = verbosity
+    if protocol in _CHATTING:
+        told = {"verbosity": (body.text or {}).get("verbosity")}
+        told |= {name: getattr(body, name) for name in _BY_CHAT}
+        others |= {name: value for name, value in told.items() if value is not None}
     return others
 
 
 def _function(tool: Object, loc: Sequence[str | int]) -> Object:
-    """A function as in Chat Completions; whatever else there is stays as it is."""
+    """A function as in Chat Completions. Raises a 400 `Problem` for the tools that OpenAI runs itself."""
     if tool.get("type") != "function":
-        return tool
+        raise Problem.field(
+            [*loc, "type"],
+            f"{str(tool.get('type'))[:40]!r} is a tool that OpenAI runs: take a model of the provider "
+            "`openai`, or a function of your own",
+        )
     if not isinstance(tool.get("name"), str):
         raise Problem.field([*loc, "name"], "is a text")
     if not isinstance(tool.get("parameters") or {}, dict):
@@ -142,7 +138,7 @@ def _chosen(tools: list[Object], choice: str | Object | None) -> tuple[list[Obje
         allowed = [tool.get("name") for tool in choice.get("tools") or () if isinstance(tool, dict)]
         kept = [tool for tool in tools if (tool.get("function") or {}).get("name") in allowed]
         return kept, "required" if choice.get("mode") == "required" else "auto"
-    return tools, choice
+    raise Problem.field(["tool_choice"], "is auto, none, required, a function or allowed_tools")
 
 
 def _format(text: Object | None) -> Object | None:
@@ -164,10 +160,12 @@ def _effort(reasoning: Object | None) -> str | None:
     return effort
 
 
-def head_of(body: ResponsesBody, response_id: str, created: int, model: str, *, store: bool) -> Object:
-    """A response of which nothing is there yet: what was asked for, as OpenAI tells it again."""
+def head_of(body: ResponsesBody, created: int, model: str, ours: Mapping[str, Any]) -> Object:
+    """A response of which nothing is there yet: what was asked for, as OpenAI tells it again.
+
+    `ours` is its id, what it goes on from, and whether it is kept.
+    """
     return {
-        "id": response_id,
         "object": "response",
         "created_at": created,
         "status": "in_progress",
@@ -182,12 +180,10 @@ def head_of(body: ResponsesBody, response_id: str, created: int, model: str, *, 
         "model": model,
         "output": [],
         "parallel_tool_calls": body.parallel_tool_calls is not False,
-        "previous_response_id": body.previous_response_id,
         "prompt_cache_key": body.prompt_cache_key,
         "reasoning": {"effort": None, "summary": None, **(body.reasoning or {})},
         "safety_identifier": body.safety_identifier,
         "service_tier": body.service_tier or "default",
-        "store": store,
         "temperature": body.temperature,
         "text": {"format": {"type": "text"}, **(body.text or {})},
         "tool_choice": body.tool_choice or "auto",
@@ -197,4 +193,5 @@ def head_of(body: ResponsesBody, response_id: str, created: int, model: str, *, 
         "truncation": body.truncation or "disabled",
         "usage": None,
         "user": body.user,
+        **ours,
     }

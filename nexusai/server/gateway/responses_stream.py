@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from nexusai.providers.types import ChatResponse, FinishReason, StreamChunk, Usage
 from nexusai.server.gateway.responses_items import sealed
 from nexusai.server.ids import new_id
 from nexusai.server.responses.models import Item
 
-__all__ = ["EventWriter", "chunk_of", "usage_of"]
+__all__ = ["EventWriter", "chunk_of", "usage_of", "wire"]
 
 Event = dict[str, Any]
 Piece = tuple[str, dict[str, Any]]
@@ -35,6 +37,11 @@ def chunk_of(answer: ChatResponse) -> StreamChunk:
         model=answer.model,
         extra=answer.extra,
     )
+
+
+def wire(event: Mapping[str, Any]) -> bytes:
+    """An event as it is sent."""
+    return b"event: " + str(event["type"]).encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n"
 
 
 def usage_of(usage: Usage | None) -> dict[str, Any] | None:
