@@ -156,10 +156,9 @@ class Platform:
             public_url=settings.public_url,
             types=tuple(kind.strip().lower() for kind in settings.file_types.split(",")),
         )
+        kept = ResponseStore(self._database, self._store.commits)
         self.responses: ResponseService = ResponseService(
-            ResponseStore(self._database, self._store.commits),
-            settings.response_days,
-            settings.max_body_bytes,
+            kept, settings.response_days, settings.max_body_bytes
         )
         knowledge_store = KnowledgeStore(self._database, index := SqliteIndex(self._database))
         embeddings = Embeddings(self.catalogue, knowledge_store)
@@ -191,7 +190,6 @@ class Platform:
             events=self._events,
             interval=settings.reconcile_interval,
             max_attempts=settings.max_attempts,
-            hourly=[self.responses.forget],
         )
         self.tasks: TaskService = TaskService(
             store=self._store,
@@ -237,6 +235,7 @@ class Platform:
             [
                 Rule("conversations", settings.conversation_days, self._conversations.delete_before),
                 Rule("usage", settings.usage_days, self._calls.delete_before),
+                Rule("responses", 0, kept.forget),
             ]
         )
 

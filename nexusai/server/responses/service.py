@@ -123,11 +123,6 @@ class ResponseService:
         if not await self._store.delete(project, response_id, now_ms()):
             raise _missing(response_id)
 
-    async def forget(self) -> None:
-        """Drop what has expired."""
-        while await self._store.forget(now_ms()):
-            pass
-
     async def _find(self, project: str, response_id: str) -> ResponseRow:
         row = await self._store.find(project, response_id, now_ms())
         if row is None:

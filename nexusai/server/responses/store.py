@@ -16,9 +16,6 @@ from nexusai.server.responses.models import Item, ResponseRow
 
 __all__ = ["Kept", "ResponseStore", "Turn"]
 
-AT_ONCE: Final = 200
-"""Rows that are forgotten in one transaction: nobody else writes meanwhile."""
-
 _ROW: Final = [responses.c[name] for name in ResponseRow._fields]
 _INSERT: Final = (
     f"INSERT INTO responses ({', '.join(ResponseRow._fields)}) "
@@ -123,15 +120,15 @@ class ResponseStore:
 
         return await self._database.run(work)
 
-    async def forget(self, now: int) -> bool:
-        """Drop some of what has expired; whether there may be more of it."""
+    async def forget(self, now: int, most: int) -> int:
+        """Drop what has expired, at most so many at once; how many it was."""
 
-        def work(connection: Connection) -> bool:
-            over = select(responses.c.id).where(responses.c.expires_at <= now).limit(AT_ONCE)
+        def work(connection: Connection) -> int:
+            over = select(responses.c.id).where(responses.c.expires_at <= now).limit(most)
             ids = [row[0] for row in connection.execute(over)]
             connection.execute(delete(response_items).where(response_items.c.response_id.in_(ids)))
             connection.execute(delete(responses).where(responses.c.id.in_(ids)))
-            return len(ids) == AT_ONCE
+            return len(ids)
 
         return await self._database.run(work)
 

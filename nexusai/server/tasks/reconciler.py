@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import orjson
@@ -34,7 +33,6 @@ class Reconciler:
         events: TaskEvents,
         interval: float,
         max_attempts: int,
-        hourly: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -42,9 +40,7 @@ class Reconciler:
         self._events = events
         self._interval = interval
         self._lost = orjson.dumps(worker_lost(max_attempts)).decode()
-        self._hourly = hourly
-        """What else is to be done now and then: others drop what has expired."""
-        self._swept = 0
+        self._keys_freed = 0
 
     async def start(self) -> None:
         """The first pass is done when this returns."""
@@ -74,8 +70,6 @@ class Reconciler:
         for task_id, priority, not_before, lanes in waiting:
             if task_id not in ended:
                 self._dispatcher.submit(task_id, priority, not_before, lanes)
-        if now - self._swept > KEY_LIFETIME / 24:
+        if now - self._keys_freed > KEY_LIFETIME / 24:
             await self._store.free_keys(now - KEY_LIFETIME)
-            for sweep in self._hourly:
-                await sweep()
-            self._swept = now
+            self._keys_freed = now
