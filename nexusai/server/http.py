@@ -8,6 +8,7 @@ import errno
 import logging
 import re
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -140,6 +141,18 @@ def _unforeseen(error: Exception) -> Problem:
     return Problem("INTERNAL_ERROR", "The platform failed; the request id finds the reason in its log.")
 
 
+def stopping() -> Problem:
+    """What is not begun, or not finished, because the platform stops; another one, or the next, may do it."""
+    return Problem("SERVICE_UNAVAILABLE", "The platform is stopping.", retry_after=5)
+
+
+def stay() -> None:
+    """Go on after a cancellation that is answered."""
+    task = asyncio.current_task()
+    if sys.version_info >= (3, 11) and task is not None:
+        task.uncancel()
+
+
 class JsonResponse(Response):
     """JSON, or bytes that are JSON already; its headers are made for the wire at once, in half the time of
     Starlette's general way.
@@ -202,6 +215,8 @@ class RequestContext:
                 status = message["status"]
                 message["headers"].append(header)
                 message["headers"].extend(scope.get(RATE_HEADERS, ()))
+                if self.traffic.closing:
+                    message["headers"].append((b"connection", b"close"))
                 if body is not None and status >= 400:
                     await body.drain()
             else:
@@ -219,6 +234,11 @@ class RequestContext:
                 await self.app(scope, body or receive, send_with_id)
             except (ClientGone, ClientDisconnect):
                 raise
+            except asyncio.CancelledError:
+                if status or not self.traffic.closing:
+                    raise
+                stay()
+                await problem_response(stopping())(scope, receive, send_with_id)
             except Exception as error:
                 if not isinstance(error, Problem):
                     logger.exception(

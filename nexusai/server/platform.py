@@ -127,7 +127,7 @@ class Platform:
         rates = Rates(settings.usd_rates)
         self._ledger = MemoryLedger()
         self._store = SqliteTaskStore(self._data.database)
-        self.guard: Guard = Guard(self._ledger, Lanes())
+        self.guard: Guard = Guard(self._ledger, Lanes(), self.traffic)
         guard = self.guard
         self._conversations = ConversationStore(self._database, self._store.commits)
         self.conversation_log: ConversationLog = ConversationLog(self._conversations.add)
@@ -262,7 +262,10 @@ class Platform:
         self.readings.lines_dropped = lambda: log.writer.dropped
 
     async def drain(self) -> None:
-        """Give running tasks the grace to finish, hand the others back, then let go of who waits for them."""
+        """Begin nothing new, give running tasks the grace to finish, hand the others back, then let go of
+        who waits for them.
+        """
+        self.traffic.closing = True
         await self.batches.stop()
         await self.webhooks.stop()
         await self._reconciler.stop()

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,8 @@ __all__ = ["serve"]
 
 BACKLOG = 2048
 """Connections that wait to be taken."""
+LAST_WORDS = 2.0
+"""Seconds in which requests that are cut off may tell so."""
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
@@ -108,7 +111,9 @@ class _Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Says a line once it answers; hangs up only after those who wait for a task were answered."""
+    """Says a line once it answers. When it is told to stop, tasks and then requests share one grace: it
+    hangs up only after those who wait for a task were answered, and those whom it cuts off were told.
+    """
 
     def __init__(self, config: uvicorn.Config, line: str, platform: Platform) -> None:
         super().__init__(config)
@@ -120,8 +125,13 @@ class _Uvicorn(uvicorn.Server):
         print(self.line, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        begun = time.monotonic()
         await self.platform.drain()
+        left = self.platform.settings.shutdown_grace - (time.monotonic() - begun)
+        self.config.timeout_graceful_shutdown = max(1, round(left))
         await super().shutdown(sockets)
+        if cut_off := set(self.server_state.tasks):
+            await asyncio.wait(cut_off, timeout=LAST_WORDS)
 
 
 def _kept_keys(credentials: dict[str, Any]) -> list[str]:

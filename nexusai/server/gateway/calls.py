@@ -18,9 +18,10 @@ from nexusai.providers.types import Capability, Cost, Provider, RelayApi, RelayC
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.conversations.log import ConversationLog
 from nexusai.server.gateway.bodies import model_in
-from nexusai.server.http import ClientGone, JsonResponse, read_json
+from nexusai.server.http import ClientGone, JsonResponse, read_json, stay, stopping
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
+from nexusai.server.traffic import Traffic
 
 __all__ = ["Attended", "Calls", "Stream", "StreamedResponse", "costs_of", "together", "told", "unless_gone"]
 
@@ -81,7 +82,7 @@ class Calls:
         Until it is closed it counts as one of the caller's tasks.
         """
         self.guard.enter(caller)
-        stream: Stream[T] = Stream(chunks, lambda: self.guard.leave(caller))
+        stream: Stream[T] = Stream(chunks, lambda: self.guard.leave(caller), self.guard.traffic)
         try:
             await unless_gone(request, stream.begin())
         except BaseException:
@@ -114,9 +115,10 @@ class Calls:
 class Stream(Generic[T]):
     """The chunks of an answer. `close` is what ends the call: nobody may ever come to read the chunks."""
 
-    def __init__(self, chunks: Any, leave: Callable[[], object]) -> None:
+    def __init__(self, chunks: Any, leave: Callable[[], object], traffic: Traffic | None = None) -> None:
         self._chunks = chunks
         self._leave = leave
+        self._traffic = traffic or Traffic()
         self._first: T | None = None
         self._open = True
 
@@ -130,7 +132,13 @@ class Stream(Generic[T]):
         first, self._first = self._first, None
         if first is not None:
             return first
-        chunk: T = await self._chunks.__anext__()
+        try:
+            chunk: T = await self._chunks.__anext__()
+        except asyncio.CancelledError:
+            if self._traffic.closing:  # so that its reader is told why it ends here
+                stay()
+                raise stopping() from None
+            raise
         return chunk
 
     async def close(self) -> None:

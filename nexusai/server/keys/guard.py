@@ -10,6 +10,7 @@ from nexusai.server.clock import now_ms, rfc3339
 from nexusai.server.http import Problem
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.limits import Lanes, Ledger, Measure, Refusal, Want, window
+from nexusai.server.traffic import Traffic
 
 __all__ = ["Guard", "Reservation"]
 
@@ -55,9 +56,10 @@ class Reservation:
 class Guard:
     """Every limit of every caller; what is unlimited costs nothing."""
 
-    def __init__(self, ledger: Ledger, lanes: Lanes) -> None:
+    def __init__(self, ledger: Ledger, lanes: Lanes, traffic: Traffic | None = None) -> None:
         self.ledger = ledger
         self.lanes = lanes
+        self.traffic: Traffic = traffic or Traffic()
 
     async def request(self, caller: Caller, counted: bool) -> Sequence[Header]:
         """The `X-RateLimit-*` headers of the answer, after counting the request. Raises a 429 `Problem`."""

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from nexusai.constants import KEY_PREFIX
 from nexusai.server.clock import milliseconds, now_ms
-from nexusai.server.http import RATE_HEADERS, USED_KEY, Problem, header
+from nexusai.server.http import RATE_HEADERS, USED_KEY, Problem, header, stopping
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller, current_caller
 from nexusai.server.keys.guard import Guard
@@ -122,6 +122,8 @@ class KeyService:
         if caller.key is not None and needed not in caller.key.granted:
             has = caller.key.scopes.replace(" ", ", ")
             raise Problem("FORBIDDEN", f"This needs a key of the scope {needed!r}; this one has: {has}.")
+        if self._guard.traffic.closing and needed == "invoke":
+            raise stopping()
         current_caller.set(caller)
         work = current_work.get()
         if work is not None:
