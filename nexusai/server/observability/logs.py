@@ -198,7 +198,7 @@ def _ms(seconds: float) -> float:
 
 
 def _stamped(_: Any, level: str, facts: Facts) -> Facts:
-    return {"timestamp": rfc3339(now_ms()), "level": level, **facts}
+    return {"timestamp": rfc3339(now_ms()), "level": level, "event": facts.pop("event"), **facts}
 
 
 def _json(_: Any, __: str, facts: Facts) -> str:
