@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import orjson
@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from nexusai.providers.types import ChatRequest, Provider, RelayRequest
 from nexusai.server.files.service import FileService
-from nexusai.server.gateway.bodies import members, read, relay_of
+from nexusai.server.gateway.bodies import members, read
 from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
 from nexusai.server.gateway.responses_items import file_ids, inlined, items_of, messages_of, named
@@ -76,11 +76,9 @@ class ResponsesRoutes:
         """A response, whole or streamed, of any model of any provider; it goes on from one that is kept."""
         caller = await self.keys.admit(request, "invoke")
         raw = await self.calls.body(request, caller, self.max_body_bytes)
-        passing = relay_of("responses", members(raw))
+        provider, passing = self.calls.passing("chat", "responses", members(raw))
         state, _ = read(raw, StateBody)
         refuse(state)
-        provider, model = self.calls.resolve("chat", state.model)
-        passing = replace(passing, model=model)
         project = caller.project.id
         history = await self.responses.history(project, state.previous_response_id)
         items = await self.responses.resolved(project, items_of(state.input), history)
@@ -96,8 +94,8 @@ class ResponsesRoutes:
             return await (self._passed_on(asked, relay) if relay.stream else self._passed(asked, relay))
         body, extra = read(raw, ResponsesBody)
         messages = messages_of([*before, *sent], provider.name, len(before))
-        chat = request_of(body, extra, model, messages, provider.protocol)
-        writer = EventWriter(head_of(body, int(time.time()), model, ours), provider.name)
+        chat = request_of(body, extra, passing.model, messages, provider.protocol)
+        writer = EventWriter(head_of(body, int(time.time()), passing.model, ours), provider.name)
         return await (self._streamed if state.stream else self._whole)(asked, chat, writer)
 
     async def _filled(self, project: str, items: Sequence[Item]) -> list[Item]:
