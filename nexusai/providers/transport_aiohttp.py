@@ -75,13 +75,6 @@ class AiohttpTransport:
             await session.close()
             await asyncio.sleep(0)  # connections that were closed are let go in the loop's next round
 
-    def connections(self) -> tuple[int, int]:
-        """Those in use, and those that are idle; aiohttp has no name for either that is its public."""
-        connectors = [session.connector for session in self._sessions.values()]
-        in_use = sum(len(getattr(connector, "_acquired", ())) for connector in connectors)
-        idle = sum(map(len, [each for c in connectors for each in getattr(c, "_conns", {}).values()]))
-        return in_use, idle
-
     async def _answer(self, request: HttpRequest) -> aiohttp.ClientResponse:
         now = asyncio.get_running_loop().time
         deadline = math.inf if request.total is None else now() + request.total

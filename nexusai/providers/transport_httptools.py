@@ -91,6 +91,12 @@ class HttptoolsTransport:
     def stream(self, request: HttpRequest) -> _Opening:
         return _Opening(self, request)
 
+    def connections(self) -> tuple[int, int]:
+        """Those in use, and those that are idle."""
+        pools = list(self._pools.values())
+        idle = sum(len(kept) for pool in pools for kept in pool.idle.values())
+        return sum(pool.in_use for pool in pools), idle
+
     async def aclose(self) -> None:
         """Close this loop's connections."""
         pool = self._pools.pop(asyncio.get_running_loop(), None)
@@ -159,8 +165,9 @@ class _Pool:
     """The connections of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.in_use: int = 0
+        self.idle: dict[_Way, deque[Connection]] = {}
         self._loop = loop
-        self._idle: dict[_Way, deque[Connection]] = {}
         self._room: dict[_Way, asyncio.Semaphore] = {}
 
     async def exchange(self, request: HttpRequest, deadline: float) -> _Answer:
@@ -174,6 +181,7 @@ class _Pool:
         except BaseException:
             room.release()
             raise
+        self.in_use += 1
         answer = _Answer(self, way, room, request, connection)
         try:
             connection.begin(_head(request, place), request.body, request.timeout, deadline)
@@ -189,19 +197,19 @@ class _Pool:
 
     def keep(self, way: _Way, connection: Connection) -> None:
         """Take a connection back whose answer was read to its end."""
-        kept = self._idle.setdefault(way, deque())
+        kept = self.idle.setdefault(way, deque())
         connection.idle_since = now = self._loop.time()
         kept.append(connection)
         while kept[0].idle_since < now - _IDLE:
             kept.popleft().abort()
 
     def close(self) -> None:
-        for kept in self._idle.values():
+        for kept in self.idle.values():
             while kept:
                 kept.pop().abort()
 
     def _kept(self, way: _Way) -> Connection | None:
-        kept = self._idle.get(way)
+        kept = self.idle.get(way)
         while kept:
             connection = kept.pop()
             if connection.end() and self._loop.time() - connection.idle_since < _IDLE:
@@ -292,6 +300,7 @@ class _Answer:
         if connection is None:
             return
         self._room.release()
+        self._pool.in_use -= 1
         if connection.end():
             self._pool.keep(self._way, connection)
         else:
