@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from nexusai.__version__ import __version__
+from nexusai.cli.config import config, wrong_variables
 from nexusai.cli.keys import keys
 from nexusai.error import NexusAIError
 
@@ -46,22 +47,27 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the database and the files.")] = None,
+    config_: Annotated[
+        Path | None,
+        typer.Option("--config", help="The configuration; else nexus.yaml in this folder, if it is there."),
+    ] = None,
 ) -> None:
     """Run the platform: SQLite and local disk, no other service, no key needed."""
+    from nexusai.server.configuration import load_settings
     from nexusai.server.serve import serve as run
-    from nexusai.server.settings import Settings
 
+    given = {"data_dir": data_dir, "config": config_}
     try:
-        settings = Settings(data_dir=data_dir) if data_dir else Settings()
+        settings = load_settings(**{name: value for name, value in given.items() if value})
         run(settings, host, port)
     except ValidationError as error:
-        wrong = "; ".join(f"NEXUS_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        _fail(f"a setting is wrong: {wrong}")
+        _fail(f"a setting is wrong: {'; '.join(wrong_variables(error))}")
     except NexusAIError as error:
         _fail(str(error))
 
 
 app.add_typer(keys, name="keys")
+app.add_typer(config, name="config")
 
 
 @app.command()

@@ -58,7 +58,20 @@ class Calls:
         self._hooks = tuple(hooks)
         self._breaker = breaker or CircuitBreaker()
         self._circuits: dict[tuple[str, str], Circuit] = {}
-        self._limiters = {name: Limiter(limit) for name, limit in (limits or {}).items()}
+        self._limits = dict(limits or {})
+        self._limiters = {name: Limiter(limit) for name, limit in self._limits.items()}
+
+    def inherit(self, other: Calls) -> None:
+        """Go on with the breakers and limiters of another one, where nothing has changed about them.
+
+        They are shared from then on: calls that the other one has under way still count in them.
+        """
+        same = {name for name, each in self.endpoints.items() if _same(each, other.endpoints.get(name))}
+        self._circuits |= {key: circuit for key, circuit in other._circuits.items() if key[0] in same}
+        for name, limiter in other._limiters.items():
+            if name.partition("/")[0] in same and self._limits.get(name) == other._limits[name]:
+                self._limiters[name] = limiter
+        self.router.inherit(other.router, same)
 
     def call(
         self,
@@ -150,3 +163,11 @@ class Calls:
             return Deployment(able[0], model)
         known = ", ".join(f"{name}/…" for name in able or self.endpoints)
         raise ValidationError(f"which provider has the model {model[:100]!r}? Name it with one of: {known}")
+
+
+def _same(one: Endpoint, other: Endpoint | None) -> bool:
+    """Whether two endpoints are one vendor under one key; how long to wait there does not matter."""
+    told = ("provider", "base_url", "api_key", "options")
+    return other is not None and all(
+        getattr(one.config, name) == getattr(other.config, name) for name in told
+    )

@@ -14,13 +14,10 @@ from nexusai.providers.config import ProviderConfig, config_for, configured, ent
 from nexusai.providers.findings import Findings, no_such
 from nexusai.providers.models import Models, default_models
 from nexusai.providers.reliability.limiter import RateLimit
-from nexusai.providers.reliability.router import Deployment, Reason, Route
+from nexusai.providers.reliability.router import ROUTE, Deployment, Reason, Route
 from nexusai.providers.yaml_file import Document, read_yaml
 
-__all__ = ["ROUTE", "Setup", "load_setup"]
-
-ROUTE: Final = "route"
-"""What stands in a provider's place before the name of a route: `route/smart`."""
+__all__ = ["Setup", "load_setup"]
 
 _SECTIONS: Final = ("providers", "aliases", "routes", "models", "prices", "limits", "settings")
 _NAME: Final = re.compile(r"[\w.:@+-]{1,100}")
@@ -31,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Setup:
-    """Ready to be opened; `local` is always there, and last unless the file names it."""
+    """Ready to be opened, most preferred first; `local` is always there, and last."""
 
     providers: Mapping[str, ProviderConfig]
     key_sources: Mapping[str, str] = field(default_factory=dict)
@@ -124,7 +121,9 @@ class _Reading:
                     raise ConfigurationError("cannot be switched off: the platform itself works with it")
                 if name not in self.off:
                     found[name] = entry(name, value, self.environ)
-        return {**found, **self.others}
+        whole = {**found, **self.others}
+        local = {name: whole.pop(name) for name in ("local",) if name in whole}
+        return {**whole, **local}
 
     def _named(self, name: str) -> None:
         """Whether this may be the name of an alias or a route."""

@@ -22,7 +22,7 @@ from nexusai.providers.reliability.router import Deployment
 from nexusai.providers.tokens import TokenTally, estimate_message_tokens, estimate_tokens
 from nexusai.providers.trace import carrying
 from nexusai.providers.transport import HttpRequest, HttpResponse
-from nexusai.providers.types import ChatResponse, Cost, FinishReason, RelayRequest, RelayResponse, Usage
+from nexusai.providers.types import Cost, FinishReason, RelayRequest, Usage
 
 __all__ = ["Call", "Surroundings", "Trial"]
 
@@ -241,6 +241,7 @@ class Trial:
         chunks = step.value
         if chunks and not self.started:
             self.started = True
+            chunks = [replace(chunks[0], provider=self.target.provider), *chunks[1:]]
             self.first_chunk = self.calls.clock() - self.begun
             self.answered_by = chunks[0].model
         for at, chunk in enumerate(chunks):
@@ -252,7 +253,7 @@ class Trial:
                 self.cost = chunk.cost or self._cost(request, chunk)
                 if self.cost is not chunk.cost:
                     return Emit([*chunks[:at], replace(chunk, cost=self.cost), *chunks[at + 1 :]])
-        return step
+        return step if chunks is step.value else Emit(chunks)
 
     def _priced(self, request: Any, answer: Any) -> Any:
         if answer is None or isinstance(answer, int):
@@ -261,9 +262,7 @@ class Trial:
         self.answered_by, self.answer_id = answer.model, getattr(answer, "id", None)
         self.finish_reason = getattr(answer, "finish_reason", None)
         self.cost = answer.cost or self._cost(request, answer)
-        if isinstance(answer, (ChatResponse, RelayResponse)):
-            return replace(answer, cost=self.cost, provider=self.target.provider)
-        return answer if self.cost is answer.cost else replace(answer, cost=self.cost)
+        return replace(answer, cost=self.cost, provider=self.target.provider)
 
     def _cost(self, request: Any, answer: Any) -> Cost | None:
         return self.calls.prices.cost(

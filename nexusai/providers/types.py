@@ -157,6 +157,8 @@ class StreamChunk:
     cost: Cost | None = None
     model: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    provider: str | None = None
+    """Who answers, in the first chunk, by the name under which it is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,8 @@ class ImageResponse:
     usage: Usage | None = None
     cost: Cost | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    provider: str | None = None
+    """Who answered, by the name under which it is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +229,8 @@ class SpeechResponse:
     model: str
     cost: Cost | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    provider: str | None = None
+    """Who answered, by the name under which it is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +277,8 @@ class TranscriptionResponse:
     usage: Usage | None = None
     cost: Cost | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    provider: str | None = None
+    """Who answered, by the name under which it is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +300,8 @@ class EmbeddingResponse:
     usage: Usage | None = None
     cost: Cost | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    provider: str | None = None
+    """Who answered, by the name under which it is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +330,8 @@ class ModerationResponse:
     model: str
     cost: Cost | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    provider: str | None = None
+    """Who answered, by the name under which it is configured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +375,8 @@ class RelayChunk:
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
     cost: Cost | None = None
+    provider: str | None = None
+    """Who answers, in the first chunk, by the name under which it is configured."""
 
 
 class Provider(Protocol):

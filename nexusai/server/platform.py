@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-
-from dotenv import dotenv_values
 
 from nexusai.error import ConfigurationError
-from nexusai.providers.config import config_for, configured
 from nexusai.providers.pricing import default_prices
-from nexusai.providers.provider import open_providers
-from nexusai.providers.record import CallRecord
-from nexusai.providers.transport import Transport
-from nexusai.providers.transport_httptools import HttptoolsTransport
+from nexusai.providers.setup import Setup
 from nexusai.server.batches.service import BatchService
 from nexusai.server.batches.store import BatchStore
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
+from nexusai.server.configuration import environment, load
 from nexusai.server.conversations.log import ConversationLog
 from nexusai.server.conversations.service import ConversationService
 from nexusai.server.conversations.store import ConversationStore
@@ -48,6 +42,7 @@ from nexusai.server.observability.labels import KnownModels
 from nexusai.server.observability.logs import Log
 from nexusai.server.observability.metrics import Metrics
 from nexusai.server.observability.readings import Readings
+from nexusai.server.providers.opening import Providers
 from nexusai.server.responses.service import ResponseService
 from nexusai.server.responses.store import ResponseStore
 from nexusai.server.sessions.agents import agents
@@ -64,7 +59,7 @@ from nexusai.server.tasks.runner import Runner
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.tasks.store import SqliteTaskStore
 from nexusai.server.traffic import Traffic
-from nexusai.server.usage.metered import Meter, MeteredProvider
+from nexusai.server.usage.metered import Meter
 from nexusai.server.usage.models import Rates
 from nexusai.server.usage.recorder import Recorder
 from nexusai.server.usage.service import UsageService
@@ -75,8 +70,6 @@ from nexusai.server.webhooks.store import WebhookStore
 
 __all__ = ["Platform"]
 
-Hook = Callable[[CallRecord], object]
-
 
 class Platform:
     """Everything behind the routes. Owns the data folder from `open` to `close`."""
@@ -85,13 +78,15 @@ class Platform:
         self.settings = settings
         self.traffic: Traffic = Traffic()
         self._data = DataDir(settings.data_dir)
+        self._changing = asyncio.Lock()
 
     async def open(self) -> None:
-        """Raises `ConfigurationError` when the data folder or a provider's setting will not do."""
+        """Raises `ConfigurationError` when the data folder or the configuration will not do."""
+        setup = load(self.settings)
         self._data.acquire()
         try:
             migrate(self._data.database)
-            self._wire(self._data.secret(), await self._storage())
+            self._wire(setup, self._data.secret(), await self._storage())
             self._store.start()
             await self.keys.open()
             await self._restore_budgets()
@@ -121,7 +116,7 @@ class Platform:
         await storage.check()
         return storage
 
-    def _wire(self, secret: bytes, storage: Storage) -> None:
+    def _wire(self, setup: Setup, secret: bytes, storage: Storage) -> None:
         settings = self.settings
         self._database = Database(self._data.database)
         rates = Rates(settings.usd_rates)
@@ -139,9 +134,9 @@ class Platform:
         self.usage: UsageService = UsageService(self._calls, self._recorder)
         meter = Meter(guard, default_prices(), rates)
         self.metrics: Metrics = Metrics(rates, lambda provider, model: self._known(provider, model))
-        self.catalogue: Catalogue = open_catalogue(
-            environment(), meter, self._recorder, self.metrics.heard, self.conversation_log.heard
-        )
+        hooks = self._recorder.heard, self.metrics.heard, self.conversation_log.heard
+        self._providers = Providers(setup, meter, *hooks)
+        self.catalogue: Catalogue = self._providers.catalogue
         self._known = KnownModels(self.catalogue)
         self.traffic.requests.append(self.metrics.request)
         self.traffic.tasks.append(self.metrics.task)
@@ -166,7 +161,7 @@ class Platform:
         artefacts = Artefacts(self._data.artefacts)
         pipeline = Pipeline(knowledge_store, artefacts, embeddings, self.files)
         session_store, known_agents = SqlSessionStore(self._database), agents()
-        turns = Turns(session_store, known_agents, finder)
+        turns = Turns(session_store, known_agents, finder, self.catalogue.known)
         kinds = {
             kind.task_type: kind
             for kind in (*KINDS.values(), DOCUMENT_PROCESSING, *pipeline.kinds, turns.kind)
@@ -251,6 +246,17 @@ class Platform:
             for subject, dollars in spent.items():
                 self._ledger.restore(subject, measure, dollars, now)
 
+    async def reload(self) -> Setup:
+        """Offer the models that the configuration speaks of now; no call that is under way notices it.
+
+        Its settings wait for the next start. Raises `ConfigurationError`, and nothing has changed.
+        """
+        async with self._changing:
+            setup = await asyncio.to_thread(load, self.settings)
+            self._providers.change(setup)
+            self._known.forget()
+            return setup
+
     async def probe(self) -> None:
         """Write to the database, changing nothing. Raises `sqlite3.OperationalError` when that fails."""
         await self._store.free_keys(0)
@@ -283,24 +289,3 @@ class Platform:
         await self.catalogue.aclose()
         self._database.close()
         self._data.release()
-
-
-def environment() -> dict[str, str]:
-    """The environment over the `.env` of the working directory, as the settings see it."""
-    written = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return {**written, **os.environ}
-
-
-def open_catalogue(environ: Mapping[str, str], meter: Meter, recorder: Recorder, *hooks: Hook) -> Catalogue:
-    """The providers that the environment switches on, then `local`, which is always there; all metered."""
-    remote = configured(environ)
-    transport: Transport | None = None
-    if remote:
-        transport = HttptoolsTransport()
-    configs = {**remote, "local": config_for("local", environ)}
-    opened = open_providers(configs, transport, hooks=[recorder.heard, *hooks])
-    providers = {
-        name: MeteredProvider(provider, meter, free=not provider.key_required)
-        for name, provider in opened.items()
-    }
-    return Catalogue(providers, transport)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
@@ -18,11 +19,14 @@ import uvicorn
 from nexusai._internal._credentials import credentials_path, load, save
 from nexusai.error import ConfigurationError
 from nexusai.server.app import create_app
+from nexusai.server.configuration import environment
 from nexusai.server.observability.logs import Log, unhandled
-from nexusai.server.platform import Platform, environment
+from nexusai.server.platform import Platform
 from nexusai.server.settings import Settings
 
 __all__ = ["serve"]
+
+logger: logging.Logger = logging.getLogger("nexusai.server")
 
 BACKLOG = 2048
 """Connections that wait to be taken."""
@@ -57,12 +61,14 @@ class _Server:
         self._log = log
         self._settings = settings
         self._listener = listener
+        self._reloads: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         asyncio.get_running_loop().set_exception_handler(unhandled)
         await self._platform.open()
         self._platform.watched_by(self._log)
         try:
+            self._heed_hangups()
             line = await self._introduce()
             config = uvicorn.Config(
                 create_app(self._platform),
@@ -79,6 +85,32 @@ class _Server:
             await _Uvicorn(config, line, self._platform).serve(sockets=[self._listener])
         finally:
             await self._platform.close()
+
+    def _heed_hangups(self) -> None:
+        """SIGHUP reads the configuration again; from a terminal that was closed it ends the platform."""
+        if sys.platform == "win32":
+            return
+        in_terminal = os.isatty(0)
+
+        def hang_up() -> None:
+            if in_terminal and not os.isatty(0):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            reload = asyncio.ensure_future(self._reload())
+            self._reloads.add(reload)
+            reload.add_done_callback(self._reloads.discard)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+    async def _reload(self) -> None:
+        try:
+            setup = await self._platform.reload()
+        except Exception as error:
+            unforeseen = None if isinstance(error, ConfigurationError) else error
+            logger.error("the configuration stays as it was:\n%s", error, exc_info=unforeseen)
+            return
+        counts = len(setup.providers), len(setup.aliases), len(setup.named_routes)
+        logger.warning("the configuration was read again: %d providers, %d aliases, %d routes", *counts)
 
     async def _introduce(self) -> str:
         """The line that tells the address, with the key when one had to be made for this user."""

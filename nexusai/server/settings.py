@@ -31,6 +31,9 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    config: Path | None = None
+    """The file of providers, routes, prices …; else `nexus.yaml` in the working directory, if it is there."""
+
     data_dir: Path = Field(default_factory=lambda: credentials_path().parent / "data")
     """The folder of the database and the files; one process owns it at a time."""
 

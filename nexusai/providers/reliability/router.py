@@ -18,9 +18,12 @@ from nexusai.providers.errors import (
     ValidationError,
 )
 
-__all__ = ["Deployment", "Reason", "Route", "Router"]
+__all__ = ["ROUTE", "Deployment", "Reason", "Route", "Router"]
 
 Reason: TypeAlias = Literal["context_window", "content_filter"]
+
+ROUTE: Final = "route"
+"""What stands in a provider's place before the name of a route: `route/smart`."""
 
 _SPEED_OF_LEARNING: Final = 0.1
 """What a single call counts in a mean, when it comes right after another."""
@@ -143,6 +146,10 @@ class Router:
         new = 1 - (1 - _SPEED_OF_LEARNING) * last.memory(now)
         speed = last.seconds + new * (seconds - last.seconds) if ok else max(last.seconds, seconds)
         self._records[key] = _Record(speed, last.health + new * (ok - last.health), now)
+
+    def inherit(self, other: Router, unchanged: Collection[str]) -> None:
+        """Remember what another router knows of the deployments of some providers."""
+        self._records |= {key: record for key, record in other._records.items() if key[0] in unchanged}
 
     def _shares(self, group: dict[tuple[str, str], Deployment], now: float) -> list[float]:
         """How likely each is to be drawn. One that nobody has seen lately passes for an average one."""

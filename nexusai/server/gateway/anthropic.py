@@ -96,7 +96,7 @@ class AnthropicRoutes:
             return await self._streamed(request, caller, provider, asked)
         async with self.calls.under_way(caller):
             answer = await unless_gone(request, provider.chat(asked))
-        return JsonResponse(answer_of(answer, new_id("msg")), headers=told(provider, answer.cost) | _named())
+        return JsonResponse(answer_of(answer, new_id("msg")), headers=told(provider, answer) | _named())
 
     async def _streamed(
         self, request: Request, caller: Caller, provider: Provider, asked: ChatRequest

@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -51,7 +51,7 @@ class Calls:
     def resolve(self, capability: Capability, model: str | None) -> tuple[Provider, str]:
         """The provider of a model, and its name there. Raises a 400 `Problem`."""
         provider, name = self.catalogue.resolve(capability, None, model)
-        found = self.catalogue.get(provider)
+        found = self.catalogue.get(provider, name)
         assert found is not None  # noqa: S101 - it was just resolved
         return found, name
 
@@ -108,7 +108,7 @@ class Calls:
             return StreamedResponse(stream, _passed(stream, broken), provider, headers)
         async with self.under_way(caller):
             answer = await unless_gone(request, provider.relay(asked))
-        shown = told(provider, answer.cost)
+        shown = told(provider, answer)
         return JsonResponse(answer.body, headers={**shown, **headers} if headers else shown)
 
 
@@ -120,10 +120,13 @@ class Stream(Generic[T]):
         self._leave = leave
         self._traffic = traffic or Traffic()
         self._first: T | None = None
+        self.provider: str | None = None
+        """Who answers, once it has begun."""
         self._open = True
 
     async def begin(self) -> None:
         self._first = await anext(self._chunks, None)
+        self.provider = getattr(self._first, "provider", None)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
@@ -169,7 +172,7 @@ class StreamedResponse(Response):
         provider: Provider,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        shown = {**STREAMING, "x-nexus-provider": provider.name, **(headers or {})}
+        shown = {**STREAMING, "x-nexus-provider": stream.provider or provider.name, **(headers or {})}
         self.status_code = 200
         self.background: BackgroundTask | None = None
         self.raw_headers: list[tuple[bytes, bytes]] = [
@@ -240,9 +243,18 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
         return await work
 
 
-def told(provider: Provider, cost: Cost | None) -> dict[str, str]:
-    """Headers: who answered, and what it cost."""
-    return {"x-nexus-provider": provider.name} | costs_of([cost])
+class Answer(Protocol):
+    """What the answers of all providers have."""
+
+    @property
+    def provider(self) -> str | None: ...
+    @property
+    def cost(self) -> Cost | None: ...
+
+
+def told(provider: Provider, *answers: Answer) -> dict[str, str]:
+    """Headers: who answered, which for a route is another than who was asked, and what it cost."""
+    return {"x-nexus-provider": answers[0].provider or provider.name} | costs_of([a.cost for a in answers])
 
 
 def costs_of(costs: Sequence[Cost | None]) -> dict[str, str]:

@@ -78,7 +78,7 @@ class MediaRoutes:
                 "output_tokens": answer.usage.completion_tokens,
                 "total_tokens": answer.usage.total_tokens,
             }
-        return JsonResponse(shown, headers=told(provider, answer.cost))
+        return JsonResponse(shown, headers=told(provider, answer))
 
     async def _picture(
         self, request: Request, caller: Caller, image: GeneratedImage, *, link: bool
@@ -110,7 +110,7 @@ class MediaRoutes:
         async with self.calls.under_way(caller):
             answer = await unless_gone(request, provider.synthesize(asked))
         kind = _SOUND.get(answer.format, "application/octet-stream")
-        return Response(answer.data, media_type=kind, headers=told(provider, answer.cost))
+        return Response(answer.data, media_type=kind, headers=told(provider, answer))
 
     @_openai
     async def transcriptions(self, request: Request) -> Response:
@@ -141,7 +141,7 @@ class MediaRoutes:
         )
         async with self.calls.under_way(caller):
             answer = await unless_gone(request, provider.transcribe(asked))
-        return _transcript(answer, shape, told(provider, answer.cost))
+        return _transcript(answer, shape, told(provider, answer))
 
 
 def _size_of(data: bytes) -> str:

@@ -18,6 +18,7 @@ from nexusai.providers.types import (
     ModerationRequest,
     Provider,
 )
+from nexusai.server.catalogue import Offer
 from nexusai.server.gateway.bodies import (
     ChatBody,
     EmbeddingBody,
@@ -25,7 +26,7 @@ from nexusai.server.gateway.bodies import (
     members,
     read,
 )
-from nexusai.server.gateway.calls import Calls, StreamedResponse, costs_of, together, told, unless_gone
+from nexusai.server.gateway.calls import Calls, StreamedResponse, together, told, unless_gone
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
 from nexusai.server.http import JsonResponse, Problem
@@ -77,12 +78,11 @@ class OpenAIRoutes:
             )
         calls = [self._answer(caller, provider, asked) for _ in range(many)]
         answers = await unless_gone(request, together(calls))
-        costs = [answer.cost for answer in answers]
         raw = answers[0].raw
         if same and isinstance(raw, dict) and "choices" in raw:
-            return JsonResponse(raw, headers={"x-nexus-provider": provider.name} | costs_of(costs))
+            return JsonResponse(raw, headers=told(provider, *answers))
         shown = answer_of(answers, _completion_id(), int(time.time()))
-        return JsonResponse(shown, headers={"x-nexus-provider": provider.name} | costs_of(costs))
+        return JsonResponse(shown, headers=told(provider, *answers))
 
     async def _answer(self, caller: Caller, provider: Provider, asked: ChatRequest) -> ChatResponse:
         async with self.calls.under_way(caller):
@@ -136,7 +136,7 @@ class OpenAIRoutes:
             "model": answer.model,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
-        return JsonResponse(shown, headers=told(provider, answer.cost))
+        return JsonResponse(shown, headers=told(provider, answer))
 
     @_openai
     async def moderations(self, request: Request) -> Response:
@@ -156,31 +156,32 @@ class OpenAIRoutes:
             for result in answer.results
         ]
         shown = {"id": new_id("modr"), "model": answer.model, "results": results}
-        return JsonResponse(shown, headers=told(provider, answer.cost))
+        return JsonResponse(shown, headers=told(provider, answer))
 
     @_openai
     async def models(self, request: Request) -> Response:
-        """The models that the key may use, as `provider/model`."""
+        """The models that the key may use, as `provider/model`; aliases and routes by their names."""
         caller = await self.keys.admit(request, "read")
-        return JsonResponse({"object": "list", "data": [_model(*each) for each in self._offered(caller)]})
+        return JsonResponse({"object": "list", "data": [_model(each) for each in self._offered(caller)]})
 
     @_openai
     async def model(self, request: Request) -> Response:
         """One model, by its name alone or with its provider's."""
         caller = await self.keys.admit(request, "read")
         name = request.path_params["model"]
-        for provider, model in self._offered(caller):
-            if name in (model, f"{provider}/{model}"):
-                return JsonResponse(_model(provider, model))
+        for offer in self._offered(caller):
+            if name in (offer.name, f"{offer.provider}/{offer.name}"):
+                return JsonResponse(_model(offer))
         raise Problem(
             "NOT_FOUND", f"There is no model {name[:100]!r} here: GET /v1/models names those there are."
         )
 
-    def _offered(self, caller: Caller) -> list[tuple[str, str]]:
+    def _offered(self, caller: Caller) -> list[Offer]:
+        catalogue = self.calls.catalogue
         return [
-            (offer.provider, offer.model)
-            for offer in self.calls.catalogue.offers()
-            if caller.key is None or caller.key.may_use(offer.provider, offer.model)
+            offer
+            for offer in catalogue.offers()
+            if caller.may_use(offer.provider, offer.model, catalogue.names)
         ]
 
 
@@ -196,5 +197,6 @@ def _line(shown: Mapping[str, Any] | None) -> bytes:
     return b"data: " + orjson.dumps(shown) + b"\n\n" if shown is not None else b""
 
 
-def _model(provider: str, model: str) -> dict[str, Any]:
-    return {"id": f"{provider}/{model}", "object": "model", "created": 0, "owned_by": provider}
+def _model(offer: Offer) -> dict[str, Any]:
+    name = f"{offer.provider}/{offer.model}" if offer.type == "model" else offer.name
+    return {"id": name, "object": "model", "created": 0, "owned_by": offer.provider}

@@ -108,14 +108,14 @@ class ResponsesRoutes:
         for _ in (*writer.write(chunk_of(answer)), *writer.close(int(time.time()))):
             pass
         await self._keep(asked, writer.response)
-        return JsonResponse(writer.response, headers=told(asked.provider, answer.cost))
+        return JsonResponse(writer.response, headers=told(asked.provider, answer))
 
     async def _passed(self, asked: _Asked, relay: RelayRequest) -> Response:
         async with self.calls.under_way(asked.caller):
             answer = await unless_gone(asked.request, asked.provider.relay(relay))
         response = {**orjson.loads(answer.body), **asked.ours}
         await self._keep(asked, response)
-        return JsonResponse(response, headers=told(asked.provider, answer.cost))
+        return JsonResponse(response, headers=told(asked.provider, answer))
 
     async def _streamed(self, asked: _Asked, chat: ChatRequest, writer: EventWriter) -> Response:
         stream = await self.calls.begun(asked.request, asked.caller, asked.provider.stream(chat))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 
+from nexusai.server.catalogue import Names
 from nexusai.server.http import Problem
 from nexusai.server.keys.models import Key, Limits, Logging, Project
 from nexusai.server.tasks.models import lanes_of
@@ -53,9 +54,25 @@ class Caller:
         """What an id is that is counted under."""
         return "key" if self.key is not None and subject == self.key.id else "project"
 
-    def require_model(self, provider: str, model: str) -> None:
+    def may_use(self, provider: str, model: str, names: Names) -> bool:
+        """Whether the key may call a model.
+
+        It may by any name that is ours for it; a route that it is not given by name, when it may use
+        everything that the route gets to.
+        """
+        key = self.key
+        if (
+            key is None
+            or key.models is None
+            or any(n in key.models for n in names.of_target(provider, model))
+        ):
+            return True
+        reach = names.reach(provider, model)
+        return bool(reach) and all(key.may_use(*target) for target in reach)
+
+    def require_model(self, provider: str, model: str, names: Names) -> None:
         """Raises a 403 `Problem` for a model that the key may not use."""
-        if self.key is not None and not self.key.may_use(provider, model):
+        if self.key is not None and not self.may_use(provider, model, names):
             allowed = ", ".join(self.key.models or ())
             raise Problem(
                 "FORBIDDEN", f"This key may not use {provider}/{model[:100]}; it may use: {allowed[:500]}"

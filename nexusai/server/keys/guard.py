@@ -33,24 +33,33 @@ class Reservation:
         self._wants = wants
         self._at = at
         self._open = True
+        self._taken = False
+        self._used: list[float] = [0, 0.0]
+        """Tokens and dollars."""
 
     @property
     def covers(self) -> frozenset[tuple[str, Measure]]:
         """What is counted by it, of whom."""
         return frozenset((want.subject, want.measure) for want in self._wants)
 
-    def keep(self) -> None:
-        """Leave it at what was taken: nobody knows what was used."""
-        self._open = False
+    def count(self, tokens: int, dollars: float) -> None:
+        """What one of the deployments that were called used; after a fallback there are several."""
+        self._used[0] += tokens
+        self._used[1] += dollars
 
-    def settle(self, tokens: int = 0, dollars: float = 0.0) -> None:
-        """Count what was used in place of what was taken; for a call that was never made, nothing."""
+    def keep(self) -> None:
+        """Leave it at what was taken, at least: nobody knows what was used."""
+        self._taken = True
+
+    def settle(self) -> None:
+        """The call is over: count what was used in place of what was taken; nothing if it was never made."""
         if not self._open:
             return
         self._open = False
         for want in self._wants:
-            used = tokens if want.measure == "tokens" else dollars
-            self._ledger.settle(want.subject, want.measure, used - want.amount, self._at)
+            used = self._used[0] if want.measure == "tokens" else self._used[1]
+            change = used if self._taken else used - want.amount
+            self._ledger.settle(want.subject, want.measure, change, self._at)
 
 
 class Guard:

@@ -56,6 +56,9 @@ class Embeddings:
             if wanted is None:
                 return None
             raise Problem.field(["embedding_model"], problem.detail) from None
+        if len({name for _, name in self.catalogue.names.reach(provider, model)}) > 1:
+            what = f"{model} leads to several models, whose vectors cannot be compared: name one of them"
+            raise Problem.field(["embedding_model"], what)
         return None if wanted is None and provider == "local" else f"{provider}/{model}"
 
     async def query(self, model: str, text: str) -> Vector:
@@ -103,7 +106,7 @@ class Embeddings:
         self, model: str, texts: Sequence[str], tries: int, spent: Spent | None = None
     ) -> Sequence[Vector]:
         name, _, model = model.partition("/")
-        provider = self.catalogue.get(name)
+        provider = self.catalogue.get(name, model)
         if provider is None:
             raise Problem("PROVIDER_ERROR", f"The provider {name!r} is no longer configured here.")
         pause = self.pause

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from nexusai.providers.models import default_models
 from nexusai.server.catalogue import Catalogue
 
 __all__ = ["KnownModels"]
@@ -38,7 +37,8 @@ class KnownModels:
     def _label(self, provider: str, model: str) -> str:
         if self._names is None:
             self._names = frozenset((offer.provider, offer.model) for offer in self._catalogue.offers())
+            self._names |= self._catalogue.names.targets
         if (provider, model) in self._names:
             return model
-        found = default_models().find(provider, model)  # an edition of one, or one of a family
-        return OTHER if found is None else found.model.name
+        found = self._catalogue.known(provider, model)  # an edition of one, or one of a family
+        return OTHER if found is None else found.name

@@ -32,7 +32,7 @@ class ProviderRoutes:
         offers = [
             offer
             for offer in self.catalogue.offers()
-            if caller.key is None or caller.key.may_use(offer.provider, offer.model)
+            if caller.may_use(offer.provider, offer.model, self.catalogue.names)
         ]
         start = place_of(cursor)
         shown = [_shown(offer) for offer in offers[start : start + limit]]
@@ -46,8 +46,10 @@ class ProviderRoutes:
 
 def _shown(offer: Offer) -> dict[str, Any]:
     return {
-        "name": offer.model,
+        "name": offer.name,
         "provider": offer.provider,
+        "type": offer.type,
+        "models": offer.models,
         "capabilities": sorted(offer.capabilities),
         "context_window": offer.context_window,
         "prices": offer.prices,

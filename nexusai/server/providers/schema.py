@@ -11,7 +11,9 @@ __all__ = ["Model", "ModelPage", "Provider", "ProviderList"]
 
 class Model(BaseModel):
     name: str
-    provider: str
+    provider: str = Field(description="`route` for a route.")
+    type: Literal["model", "alias", "route"]
+    models: list[str] = Field(description="What a call to an alias or a route may get to.")
     capabilities: list[str]
     context_window: int | None = Field(description="Tokens of prompt and answer together.")
     prices: dict[str, Any] | None = Field(

@@ -44,7 +44,7 @@ class AgentConfigs:
         whole |= {name: patch[name] for name in _WHOLE if patch.get(name) is not None}
         if patch.get("provider") is not None and model is None:
             whole.pop("model", None)
-        if "provider" not in patch and isinstance(model, str) and self.catalogue.get(model.partition("/")[0]):
+        if "provider" not in patch and isinstance(model, str) and self.catalogue.says_provider(model):
             whole.pop("provider", None)
         return whole
 

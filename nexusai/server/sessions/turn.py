@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from nexusai.providers.errors import AdapterError
-from nexusai.providers.models import Model, default_models
+from nexusai.providers.models import Model
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, ChatResponse, Message, Usage
 from nexusai.server.clock import now_ms
@@ -60,6 +60,8 @@ class Turns:
     store: SessionStore
     agents: Mapping[str, Agent]
     retriever: Retriever
+    known: Callable[[str, str], Model | None]
+    """What is known of a provider's model."""
 
     @property
     def kind(self) -> Kind:
@@ -110,7 +112,7 @@ class Turns:
             return []
         ids, top_k = config.knowledge_base_ids, config.top_k
         found = await self.retriever.retrieve(job.project, ids, query, top_k)
-        room = _limits(job, rules).tokens // 2
+        room = self._limits(job, rules).tokens // 2
         return found[: context.fitting([each.content for each in found], room)]
 
     async def _remember(
@@ -124,7 +126,7 @@ class Turns:
         """What fits of the history; with the strategy `summarize` the rest becomes part of the summary."""
         config: AgentConfig = job.config
         messages = [*(row.message for row in before), *said]
-        limits = _limits(job, [*instructions, session.summary or ""], config.context)
+        limits = self._limits(job, [*instructions, session.summary or ""], config.context)
         out = await asyncio.to_thread(context.cut, messages, limits)  # a large window takes half a second
         summarizes = config.context is not None and config.context.strategy == "summarize"
         past = _Memory([], session.summary, session.summary_until)
@@ -135,11 +137,20 @@ class Turns:
                 out, past = more, _Memory([], made.content, before[more - 1].position, made.usage)
         return past._replace(messages=context.repaired(messages[out:]))
 
+    def _model(self, job: Job) -> Model | None:
+        return self.known(job.provider.name, job.model)
+
+    def _limits(self, job: Job, instructions: Sequence[str], wanted: Context | None = None) -> context.Limits:
+        config: AgentConfig = job.config
+        tools = estimate_tokens(_json(config.tools)) if config.tools else 0
+        fixed = tools + estimate_message_tokens([{"content": text} for text in instructions])
+        return context.limits(wanted, self._model(job), config.max_tokens, fixed)
+
     async def _summarize(
         self, job: Job, summary: str | None, messages: Sequence[Message]
     ) -> ChatResponse | None:
         """The old summary and these messages in a new one; None when the model makes none."""
-        room = context.limits(None, _model(job), SUMMARY_TOKENS, 2 * SUMMARY_TOKENS).tokens
+        room = context.limits(None, self._model(job), SUMMARY_TOKENS, 2 * SUMMARY_TOKENS).tokens
         text = await asyncio.to_thread(context.transcript, messages, room)
         if summary:
             text = f"Summary: {summary}\n\n{text}"
@@ -189,18 +200,6 @@ def _prompt(parts: Sequence[str], messages: Sequence[Message]) -> list[Message]:
     return [{"role": "system", "content": system}, *messages] if system else list(messages)
 
 
-def _model(job: Job) -> Model | None:
-    found = default_models().find(job.provider.name, job.model)
-    return found.model if found else None
-
-
-def _limits(job: Job, instructions: Sequence[str], wanted: Context | None = None) -> context.Limits:
-    config: AgentConfig = job.config
-    tools = estimate_tokens(_json(config.tools)) if config.tools else 0
-    fixed = tools + estimate_message_tokens([{"content": text} for text in instructions])
-    return context.limits(wanted, _model(job), config.max_tokens, fixed)
-
-
 _NOT_OF_A_REQUEST: Final = frozenset(AgentConfig.__struct_fields__) - {
     each for each in ChatRequest.__dataclass_fields__ if each != "model"
 }
@@ -221,7 +220,7 @@ def _facts(job: Job, response: ChatResponse, passages: Sequence[Passage], memory
         "task_id": job.id,
         "finish_reason": response.finish_reason,
         "usage": usage(response.usage),
-        **origin(job, response.model, response.cost, extra),
+        **origin(job, replace(response, extra=extra)),
     }
     if memory.used is not None:
         facts["summary_usage"] = usage(memory.used)

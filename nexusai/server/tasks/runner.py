@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from nexusai.providers.reliability.router import ROUTE
 from nexusai.providers.trace import upstream_headers
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
@@ -166,9 +167,10 @@ class Runner:
             slot.task = None
 
     def _job(self, row: TaskRow, stored: StoredRequest, kind: Kind) -> Job:
-        provider = self._catalogue.get(row.provider)
+        provider = self._catalogue.get(row.provider, row.model)
         if provider is None:
-            raise Problem("PROVIDER_ERROR", f"The provider {row.provider!r} is no longer configured here.")
+            what = f"route {row.model!r}" if row.provider == ROUTE else f"provider {row.provider!r}"
+            raise Problem("PROVIDER_ERROR", f"The {what} is no longer configured here.")
         input, config, extra = kind.parse(stored.input, stored.config)
         return Job(
             id=row.id,

@@ -138,7 +138,7 @@ class TaskService:
         if capability is not None:
             provider, model = self.catalogue.resolve(capability, request.provider, request.model)
             if caller is not None:
-                caller.require_model(provider, model)
+                caller.require_model(provider, model, self.catalogue.names)
             return provider, model
         named = "provider" if request.provider else "model" if request.model else None
         if named:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -34,6 +35,7 @@ from nexusai.providers.types import (
     TranscriptionResponse,
     Usage,
 )
+from nexusai.server.catalogue import Names
 from nexusai.server.http import Problem
 from nexusai.server.keys.caller import current_caller, current_task
 from nexusai.server.keys.guard import Guard, Reservation
@@ -68,17 +70,26 @@ class Meter:
         self._guard = guard
         self._prices = prices
         self._rates = rates
+        self._free: Collection[str] = ()
+        self._names = Names()
 
-    async def reserve(self, provider: str, request: Any, *, free: bool = False) -> Reservation | None:
+    def replace(self, prices: Prices, free: Collection[str], names: Names) -> None:
+        """Go by other prices and names from now on.
+
+        `free` are the providers that take no money for models whose price is not known.
+        """
+        self._prices, self._free, self._names = prices, free, names
+
+    async def reserve(self, provider: str, request: Any) -> Reservation | None:
         """Raises a 403 `Problem` for a model that the caller may not use, a 429 for what it has no more of.
 
-        A task waits for the next minute's tokens; nothing waits for a budget. `free` is a provider that
-        takes no money, whatever the table of prices does not know of it.
+        A task waits for the next minute's tokens; nothing waits for a budget. Of a route the most expensive
+        deployment is taken for the one that will answer.
         """
         caller = current_caller.get()
         if caller is None:
             return None
-        caller.require_model(provider, request.model)
+        caller.require_model(provider, request.model, self._names)
         restricted = caller.has_budget or (caller.key is not None and caller.key.models is not None)
         told = request.fields if isinstance(request, RelayRequest) else request.extra
         if restricted and (other := sorted(_ELSEWHERE & told.keys())):
@@ -86,9 +97,19 @@ class Meter:
         if not caller.is_metered:
             return None
         tokens = _estimated(request)
-        dollars = None if free else self._dollars(provider, request, tokens) if caller.has_budget else 0.0
+        dollars = self._most(provider, request, tokens) if caller.has_budget else 0.0
         patience = 0.0 if current_task.get() is None else math.inf
         return await self._guard.reserve(caller, tokens.total_tokens, dollars, patience)
+
+    def _most(self, provider: str, request: Any, tokens: Usage) -> float | None:
+        """What a call may cost; None for what takes no money."""
+        targets = self._names.reach(provider, request.model)
+        costs = [
+            self._dollars(name, replace(request, model=model), tokens)
+            for name, model in targets
+            if name not in self._free or self._prices.has(name, model)
+        ]
+        return max(costs, default=None)
 
     def _dollars(self, provider: str, request: Any, tokens: Usage) -> float:
         """Raises a 403 `Problem` where nobody knows what the call costs: a budget would not hold."""
@@ -115,13 +136,12 @@ class Meter:
 class MeteredProvider:
     """A provider behind the meter."""
 
-    def __init__(self, provider: Provider, meter: Meter, *, free: bool = False) -> None:
+    def __init__(self, provider: Provider, meter: Meter) -> None:
         self.name: str = provider.name
         self.protocol: str = provider.protocol
         self.capabilities: frozenset[Capability] = provider.capabilities
         self._provider = provider
         self._meter = meter
-        self._free = free
 
     def default_model(self, capability: Capability) -> str | None:
         """The model used when the caller names none."""
@@ -194,7 +214,7 @@ class MeteredProvider:
                 reservation.settle()
 
     async def _reserve(self, request: Any) -> Reservation | None:
-        reservation = await self._meter.reserve(self.name, request, free=self._free)
+        reservation = await self._meter.reserve(self.name, request)
         current_reservation.set(reservation)
         return reservation
 

@@ -48,7 +48,7 @@ class Recorder(Backlog[CallRow]):
         if reservation is not None and usage is None and record.attempts and _may_be_billed(record):
             reservation.keep()
         elif reservation is not None:
-            reservation.settle(usage.total_tokens if usage else 0, dollars)
+            reservation.count(usage.total_tokens if usage else 0, dollars)
         if caller is None:
             return
         if dollars:

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from nexusai.server.platform import open_catalogue
+from nexusai.providers.setup import load_setup
+from nexusai.server.providers.opening import Providers
 from tests.fixtures.served import Served
 from tests.fixtures.server import metering
 
@@ -16,7 +17,7 @@ VENDORS = {"OPENAI_API_KEY": "sk-x", "ANTHROPIC_API_KEY": "sk-y", "DEEPSEEK_API_
 
 @pytest.fixture
 async def catalogue():
-    catalogue = open_catalogue(VENDORS, *metering())
+    catalogue = Providers(load_setup(None, VENDORS), *metering()).catalogue
     yield catalogue
     await catalogue.aclose()
 

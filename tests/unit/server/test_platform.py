@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from nexusai.error import ConfigurationError
+from nexusai.providers.setup import load_setup
+from nexusai.server.configuration import environment
 from nexusai.server.data_dir import DataDir
-from nexusai.server.platform import Platform, environment, open_catalogue
+from nexusai.server.platform import Platform
+from nexusai.server.providers.opening import Providers
 from nexusai.server.settings import Settings
 from tests.fixtures.server import metering
 
@@ -66,14 +69,14 @@ async def test_keys_and_links_survive_a_new_start(settings: Settings):
 
 
 async def test_without_a_vendor_there_is_the_local_provider_and_no_transport():
-    catalogue = open_catalogue({}, *metering())
+    catalogue = Providers(load_setup(None, {}), *metering()).catalogue
 
     assert catalogue.resolve("chat", None, None) == ("local", "text")
     await catalogue.aclose()
 
 
 async def test_a_vendor_that_is_switched_on_goes_before_the_local_provider():
-    catalogue = open_catalogue(VENDOR, *metering())
+    catalogue = Providers(load_setup(None, VENDOR), *metering()).catalogue
 
     assert catalogue.resolve("chat", None, "m")[0] != "local"
     assert catalogue.resolve("chat", "openai", "gpt-x") == ("openai", "gpt-x")

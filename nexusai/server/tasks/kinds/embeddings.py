@@ -34,7 +34,7 @@ async def embed(job: Job) -> Output:
         "dimensions": len(response.embeddings[0]),
         "usage": usage(used),
     }
-    return output | origin(job, response.model, response.cost, response.extra)
+    return output | origin(job, response)
 
 
 EMBEDDINGS = Kind("embeddings", "embeddings", EmbeddingInput, EmbeddingConfig, embed)

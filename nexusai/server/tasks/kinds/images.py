@@ -80,7 +80,7 @@ async def generate_images(job: Job) -> Output:
         output["revised_prompt"] = response.images[0].revised_prompt
     if response.usage:
         output["usage"] = usage(response.usage)
-    return output | origin(job, response.model, response.cost, response.extra)
+    return output | origin(job, response)
 
 
 def _size(size: str | None) -> tuple[int, int] | None:

@@ -100,6 +100,19 @@ class Kind:
         return parsed, options, {key: value for key, value in config.items() if key not in self.known}
 
 
+class Answer(Protocol):
+    """What the answers of all providers have."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def provider(self) -> str | None: ...
+    @property
+    def cost(self) -> Cost | None: ...
+    @property
+    def extra(self) -> Mapping[str, Any]: ...
+
+
 def usage(used: Usage) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "prompt_tokens": used.prompt_tokens,
@@ -114,6 +127,9 @@ def usage(used: Usage) -> dict[str, Any]:
     return shown
 
 
-def origin(job: Job, model: str, cost: Cost | None, extra: Mapping[str, Any]) -> Output:
+def origin(job: Job, answer: Answer) -> Output:
+    """Who answered, for how much, and what else the answer carries."""
+    cost = answer.cost
     shown = {"amount": cost.amount, "currency": cost.currency, "estimated": cost.estimated} if cost else None
-    return {"provider": job.provider.name, "model": model, "cost": shown, **extra}
+    provider = answer.provider or job.provider.name
+    return {"provider": provider, "model": answer.model, "cost": shown, **answer.extra}

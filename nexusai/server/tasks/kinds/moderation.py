@@ -29,7 +29,7 @@ async def moderate(job: Job) -> Output:
         }
         for judgement in response.results
     ]
-    return {"results": results} | origin(job, response.model, response.cost, response.extra)
+    return {"results": results} | origin(job, response)
 
 
 MODERATION = Kind("moderation", "moderation", ModerationInput, ModerationConfig, moderate)

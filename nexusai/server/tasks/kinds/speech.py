@@ -43,7 +43,7 @@ async def synthesize(job: Job) -> Output:
     seconds = await asyncio.to_thread(length_told, BytesIO(response.data))
     duration = None if seconds is None else round(seconds, 3)
     output: Output = {"file_id": file_id, "format": response.format, "duration": duration}
-    return output | origin(job, response.model, response.cost, response.extra)
+    return output | origin(job, response)
 
 
 _SOUND: Mapping[str, str] = {"mp3": "audio/mpeg", "opus": "audio/ogg", "m4a": "audio/mp4", "pcm": "audio/L16"}

@@ -65,7 +65,7 @@ async def generate_text(job: Job) -> Output:
         output["tool_calls"] = response.tool_calls
     if response.reasoning:
         output["reasoning"] = response.reasoning
-    return output | origin(job, response.model, response.cost, response.extra)
+    return output | origin(job, response)
 
 
 async def _messages(job: Job) -> list[dict[str, Any]]:
@@ -133,6 +133,7 @@ class _Gathered:
         self.finish_reason: FinishReason = "stop"
         self.usage = Usage(0, 0, source="estimate")
         self.cost: Cost | None = None
+        self.provider: str | None = None
         self.extra: dict[str, Any] = {}
 
     def add(self, chunk: StreamChunk) -> None:
@@ -145,6 +146,7 @@ class _Gathered:
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.usage = chunk.usage or self.usage
         self.cost = chunk.cost or self.cost
+        self.provider = chunk.provider or self.provider
         self.extra.update(chunk.extra)
 
     def response(self) -> ChatResponse:
@@ -158,6 +160,7 @@ class _Gathered:
             usage=self.usage,
             cost=self.cost,
             extra=self.extra,
+            provider=self.provider,
         )
 
 

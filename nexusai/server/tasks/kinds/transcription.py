@@ -72,7 +72,7 @@ async def transcribe(job: Job) -> Output:
             heard = await job.provider.transcribe(whole)
         else:
             heard = await _in_pieces(job, request, file.path, limit)
-    return _output(heard, seconds) | origin(job, heard.model, heard.cost, heard.extra)
+    return _output(heard, seconds) | origin(job, heard)
 
 
 def _output(heard: TranscriptionResponse, seconds: float | None) -> Output:

@@ -98,8 +98,9 @@ async def test_64_callers_at_once_get_exactly_what_there_is():
             return False
         assert reservation is not None
         await asyncio.sleep(0)
-        reservation.settle(tokens=30, dollars=0.03)
-        reservation.settle(tokens=30, dollars=0.03)  # a second time counts nothing
+        reservation.count(tokens=30, dollars=0.03)
+        reservation.settle()
+        reservation.settle()  # a second time counts nothing
         return True
 
     while now_ms() % 60_000 > 55_000:  # noqa: ASYNC110 - not across the end of a minute
@@ -118,7 +119,8 @@ async def test_a_call_that_takes_less_than_was_reserved_gives_the_rest_back():
     for _ in range(20):
         reservation = await guard.reserve(caller, tokens=0, dollars=0.9)
         assert reservation is not None
-        reservation.settle(dollars=0.005)
+        reservation.count(0, 0.005)
+        reservation.settle()
 
     assert await guard.ledger.used("key_1", "month", now_ms()) == pytest.approx(0.1)
     with pytest.raises(Problem, match=r"1 US dollars a month; 0\.1 are used or reserved, and this call may"):

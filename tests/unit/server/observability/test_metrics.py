@@ -9,11 +9,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from nexusai.providers.errors import RateLimitError
 from nexusai.providers.record import CallRecord
+from nexusai.providers.setup import load_setup
 from nexusai.providers.types import Cost, Usage
 from nexusai.server.observability.exposition import Exposition
 from nexusai.server.observability.labels import KnownModels
 from nexusai.server.observability.metrics import Metrics, Reading
-from nexusai.server.platform import open_catalogue
+from nexusai.server.providers.opening import Providers
 from nexusai.server.traffic import ROUTE, Exchange, TaskRun
 from nexusai.server.usage.models import Rates
 from tests.fixtures.server import metering
@@ -23,7 +24,7 @@ Value = Callable[..., float | None]
 
 @pytest.fixture
 async def metrics():
-    catalogue = open_catalogue({"OPENAI_API_KEY": "sk-x"}, *metering())
+    catalogue = Providers(load_setup(None, {"OPENAI_API_KEY": "sk-x"}), *metering()).catalogue
     yield Metrics(Rates({"CNY": 0.5}), KnownModels(catalogue))
     await catalogue.aclose()
 

@@ -11,6 +11,7 @@ import pytest
 
 from nexusai.providers import ProviderConfig, open_provider
 from nexusai.providers.errors import AdapterError
+from nexusai.providers.models import Model, default_models
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, ChatResponse
 from nexusai.server.db.engine import Database, migrate
@@ -33,6 +34,11 @@ from tests.fixtures.server import PROJECT, NoMedia
 LAMP = Passage("doc_1", "chunk_1", "kb_1", "lamp.md", 2, "The lamp of the tower burned whale oil.", 0.9)
 BELL = Passage("doc_2", "chunk_2", "kb_1", "bell.md", None, "The bell of the tower was cast in 1854.", 0.5)
 SUMMARIZE = {"strategy": "summarize", "max_messages": 4}
+
+
+def _known(provider: str, model: str) -> Model | None:
+    found = default_models().find(provider, model)
+    return found.model if found else None
 
 
 class Shelf:
@@ -83,7 +89,7 @@ class Stage:
         self.events: list[dict[str, Any]] = []
         self.provider: Any = Watched()
         watched = Agent("assistant", "Be kind.", prepare=self._see)
-        self.turns = Turns(store, {"assistant": watched}, self.shelf)
+        self.turns = Turns(store, {"assistant": watched}, self.shelf, _known)
         self.session = SessionRow(
             "sess_1", PROJECT, "assistant", None, "{}", None, True, None, 0, None, 0, None, None, 1, 1
         )

@@ -16,6 +16,7 @@ import pytest
 
 from nexusai.providers.errors import AdapterError
 from nexusai.providers.pricing import default_prices
+from nexusai.providers.setup import load_setup
 from nexusai.providers.types import ChatRequest, EmbeddingRequest, TranscriptionRequest
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
@@ -26,7 +27,7 @@ from nexusai.server.keys.caller import Caller, current_caller, current_task
 from nexusai.server.keys.guard import Guard
 from nexusai.server.keys.limits import Lanes, MemoryLedger
 from nexusai.server.keys.models import Budget, Key, Limits, Project, RateLimits
-from nexusai.server.platform import open_catalogue
+from nexusai.server.providers.opening import Providers
 from nexusai.server.usage.metered import Meter
 from nexusai.server.usage.models import CallRow, Rates, Span
 from nexusai.server.usage.recorder import Recorder
@@ -59,7 +60,7 @@ class Metered:
         self.usage = UsageService(store, self.recorder)
         environ = {"OPENAI_API_KEY": upstream.api_key, "OPENAI_BASE_URL": upstream.base_url}
         meter = Meter(self.guard, default_prices(), rates)
-        self.catalogue: Catalogue = open_catalogue(environ, meter, self.recorder)
+        self.catalogue: Catalogue = Providers(load_setup(None, environ), meter, self.recorder.heard).catalogue
 
     def provider(self, name: str) -> Any:
         return self.catalogue.get(name)
