@@ -76,7 +76,7 @@ class ResponsesRoutes:
         """A response, whole or streamed, of any model of any provider; it goes on from one that is kept."""
         caller = await self.keys.admit(request, "invoke")
         raw = await self.calls.body(request, caller, self.max_body_bytes)
-        provider, passing = self.calls.passing("chat", "responses", members(raw))
+        provider, passing = self.calls.passing("responses", "chat", members(raw))
         state, _ = read(raw, StateBody)
         refuse(state)
         project = caller.project.id
