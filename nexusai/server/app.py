@@ -23,6 +23,7 @@ from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
 from nexusai.server.gateway.anthropic import AnthropicRoutes
 from nexusai.server.gateway.calls import Calls
+from nexusai.server.gateway.completions import CompletionsRoutes
 from nexusai.server.gateway.errors import error_response
 from nexusai.server.gateway.media import MediaRoutes
 from nexusai.server.gateway.openai import OpenAIRoutes
@@ -87,6 +88,7 @@ def create_app(platform: Platform) -> ASGIApp:
         _providers(ProviderRoutes(platform.catalogue, platform.keys)),
         _openai(
             openai,
+            CompletionsRoutes(calls, platform.keys, settings.max_body_bytes),
             MediaRoutes(calls, platform.keys, platform.files, settings.max_body_bytes),
         ),
         _responses(
@@ -293,12 +295,13 @@ def _providers(routes: ProviderRoutes) -> APIRouter:
     return router
 
 
-def _openai(routes: OpenAIRoutes, media: MediaRoutes) -> APIRouter:
+def _openai(routes: OpenAIRoutes, completions: CompletionsRoutes, media: MediaRoutes) -> APIRouter:
     """OpenAI's own document says what these take and answer."""
     router = APIRouter(prefix="/v1", tags=["gateway"])
     answer: dict[str, Any] = {"response_class": Response}
     json, form = openapi.opaque("application/json"), openapi.opaque("multipart/form-data")
     _add(router, "POST", "/chat/completions", routes.chat, None, plain=json, **answer)
+    _add(router, "POST", "/completions", completions.completions, None, plain=json, **answer)
     _add(router, "POST", "/embeddings", routes.embeddings, None, plain=json, **answer)
     _add(router, "POST", "/images/generations", media.images, None, plain=json, **answer)
     _add(router, "POST", "/audio/speech", media.speech, None, plain=json, **answer)

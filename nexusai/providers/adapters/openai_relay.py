@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ _PATHS: Final[Mapping[RelayApi, str]] = {
 def understood(config: ProviderConfig, request: RelayRequest) -> bool:
     """Whether the vendor has no other words for what is asked than OpenAI has."""
     vendor, fields = vendor_of(config.provider), request.fields
+    if request.api == "completions":
+        return bool(vendor.completions and re.search(vendor.completions, request.model))
     if "reasoning_effort" in fields and vendor.thinking != "effort":
         return False
     if vendor.json_schema != "native" and b"json_schema" in fields.get("response_format", b""):

@@ -44,6 +44,8 @@ class Vendor:
     sound_seconds: Mapping[str, float] = field(default_factory=dict)
     """The longest one, by what a model's name has in it; `""` is in all."""
 
+    completions: str | None = None
+    """A regular expression of the models that still answer the old Completions API."""
     voice: str = "alloy"
     """Sent when the caller names no voice, because the API wants one."""
     renames: Mapping[str, str] = field(default_factory=dict)

@@ -54,6 +54,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
             "transcription": "NEXUS_PROVIDER_TRANSCRIPTION_MODEL",
             "embeddings": "NEXUS_PROVIDER_EMBEDDING_MODEL",
         },
+        completions=".",
     ),
     "ollama": Vendor(
         "http://localhost:11434/v1",
@@ -64,6 +65,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
         base_url_keys=("OLLAMA_BASE_URL", "OLLAMA_HOST"),
         base_path="/v1",
         model_keys={"chat": "OLLAMA_MODEL", "embeddings": "OLLAMA_EMBEDDING_MODEL"},
+        completions=".",
     ),
     "vllm": Vendor(
         "http://localhost:8000/v1",
@@ -73,6 +75,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
         key_required=False,
         base_path="/v1",
         model_keys={"chat": "VLLM_MODEL", "embeddings": "VLLM_EMBEDDING_MODEL"},
+        completions=".",
     ),
     "lmstudio": Vendor(
         "http://localhost:1234/v1",
@@ -82,6 +85,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
         key_required=False,
         base_path="/v1",
         model_keys={"chat": "LMSTUDIO_MODEL", "embeddings": "LMSTUDIO_EMBEDDING_MODEL"},
+        completions=".",
     ),
     "openai": Vendor(
         "https://api.openai.com/v1",
@@ -98,6 +102,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
         adapter="openai",
         options={"api": "OPENAI_CHAT_API"},
         sound_seconds={"gpt-4o": 1400.0},
+        completions=r"-instruct|^(?:davinci|babbage)-",
     ),
     "anthropic": Vendor(
         "https://api.anthropic.com",
@@ -256,6 +261,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
         voice="af_heart",
         picture_form=None,
         picture_size="width and height",
+        completions=".",
     ),
     "fireworks": Vendor(
         "https://api.fireworks.ai/inference/v1",
@@ -265,6 +271,7 @@ VENDORS: Final[Mapping[str, Vendor]] = {
             "embeddings": "nomic-ai/nomic-embed-text-v1.5",
         },
         _FULL | {"embeddings"},
+        completions=".",
     ),
 }
 """In order of preference: a server that the user runs comes first."""

@@ -18,6 +18,7 @@ __all__ = [
     "ModerationBody",
     "NonEmpty",
     "SpeechBody",
+    "StreamOptions",
     "members",
     "model_in",
     "read",

@@ -8,7 +8,7 @@ from typing import Any, Final
 from nexusai.providers.types import ChatRequest, ChatResponse, StreamChunk, Usage
 from nexusai.server.gateway.bodies import ChatBody
 
-__all__ = ["ChunkWriter", "answer_of", "request_of", "usage_of"]
+__all__ = ["ChunkWriter", "answer_of", "request_of", "summed", "usage_of"]
 
 _OPENAI_ALONE: Final = frozenset(
     {
@@ -61,7 +61,7 @@ def answer_of(answers: Sequence[ChatResponse], completion_id: str, created: int)
             }
             for index, answer in enumerate(answers)
         ],
-        "usage": _summed([answer.usage for answer in answers]),
+        "usage": summed([answer.usage for answer in answers]),
         **first.extra,
     }
 
@@ -79,7 +79,7 @@ def usage_of(usage: Usage) -> dict[str, Any]:
     return shown
 
 
-def _summed(usages: Sequence[Usage]) -> dict[str, Any]:
+def summed(usages: Sequence[Usage]) -> dict[str, Any]:
     """Of several answers to one prompt: each was billed for it."""
     shown = usage_of(usages[0])
     for usage in usages[1:]:
