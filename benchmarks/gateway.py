@@ -217,7 +217,7 @@ def _on_uvloop(work: Coroutine[Any, Any, T]) -> T:
 
 def _options() -> Options:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--quick", action="store_true", help="two short rounds and 5,000 requests")
+    parser.add_argument("--quick", action="store_true", help="two short rounds and 2,000 requests")
     parser.add_argument("--only", default=",".join(NAMES), help=f"of {','.join(NAMES)}")
     parser.add_argument("--rounds", type=int, help="turns of each gateway at each load (5)")
     parser.add_argument("--seconds", type=float, help="length of a turn (2)")
@@ -229,7 +229,7 @@ def _options() -> Options:
     return Options(
         rounds=given.rounds or (2 if quick else 5),
         seconds=given.seconds or (1.0 if quick else 2.0),
-        requests=given.requests or (5_000 if quick else 50_000),
+        requests=given.requests or (2_000 if quick else 50_000),
         body=given.body,
         only=_present(given.only.replace("ours", "nexusai").split(","), parser),
         memory=not given.skip_memory,
