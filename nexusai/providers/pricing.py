@@ -60,7 +60,8 @@ class Prices:
             return None
         if usage is not None:
             price = price.for_prompt(usage.prompt_tokens)
-        amount = _amount(price, usage, _of_image(price.image, size, quality), images, seconds, characters)
+        image = _of_image(price.image, size, quality) if images is not None else None
+        amount = _amount(price, usage, image, images, seconds, characters)
         if amount is None:
             return None
         counted = usage is None or usage.source == "provider"
@@ -98,16 +99,15 @@ def _amount(
 
 def _of_tokens(price: Price, usage: Usage) -> float | None:
     cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
-    thought = bool(usage.reasoning_tokens)
-    counts = (
-        (max(0, usage.prompt_tokens - cached - written), price.input),
-        (cached, _first(price.cached_input, price.input)),
-        (written, _first(price.cache_write, price.input)),
-        (usage.completion_tokens, _first(price.thinking_output if thought else None, price.output)),
-    )
-    if price.input is None or any(tokens and money is None for tokens, money in counts):
+    output = _first(price.thinking_output if usage.reasoning_tokens else None, price.output)
+    if price.input is None or (usage.completion_tokens and output is None):
         return None
-    return sum(tokens * (money or 0.0) for tokens, money in counts) / _MILLION
+    amount = max(0, usage.prompt_tokens - cached - written) * price.input
+    if cached:
+        amount += cached * (price.input if price.cached_input is None else price.cached_input)
+    if written:
+        amount += written * (price.input if price.cache_write is None else price.cache_write)
+    return (amount + usage.completion_tokens * (output or 0.0)) / _MILLION
 
 
 def _first(one: float | None, other: float | None) -> float | None:

@@ -73,8 +73,8 @@ class CallRecord:
 def settings_of(request: Any) -> dict[str, Any]:
     """Those of a request that say nothing of its content."""
     if isinstance(request, RelayRequest):
-        told = [name for name in _SETTINGS if request.fields.get(name, b"null") != b"null"]
-        return {name: loads(request.fields[name]) for name in told}
+        told = {name: loads(request.fields[name]) for name in request.fields.keys() & _SETTINGS}
+        return {name: value for name, value in told.items() if value is not None}
     given = {name: value for name in _SETTINGS if (value := getattr(request, name, None)) is not None}
     form = getattr(request, "response_format", None)
     if isinstance(form, Mapping):

@@ -22,7 +22,7 @@ from nexusai.providers.reliability.router import Deployment
 from nexusai.providers.tokens import TokenTally, estimate_message_tokens, estimate_tokens
 from nexusai.providers.trace import carrying
 from nexusai.providers.transport import HttpRequest, HttpResponse
-from nexusai.providers.types import Cost, FinishReason, RelayRequest, Usage
+from nexusai.providers.types import Cost, FinishReason, RelayRequest, RelayResponse, Usage
 
 __all__ = ["Call", "Surroundings", "Trial"]
 
@@ -262,6 +262,9 @@ class Trial:
         self.answered_by, self.answer_id = answer.model, getattr(answer, "id", None)
         self.finish_reason = getattr(answer, "finish_reason", None)
         self.cost = answer.cost or self._cost(request, answer)
+        if isinstance(answer, RelayResponse):
+            answer.cost, answer.provider = self.cost, self.target.provider
+            return answer
         return replace(answer, cost=self.cost, provider=self.target.provider)
 
     def _cost(self, request: Any, answer: Any) -> Cost | None:

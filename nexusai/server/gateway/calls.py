@@ -106,8 +106,11 @@ class Calls:
         if asked.stream:
             stream = await self.begun(request, caller, provider.relay_stream(asked))
             return StreamedResponse(stream, _passed(stream, broken), provider, headers)
-        async with self.under_way(caller):
+        self.guard.enter(caller)
+        try:
             answer = await unless_gone(request, provider.relay(asked))
+        finally:
+            self.guard.leave(caller)
         shown = told(provider, answer)
         return JsonResponse(answer.body, headers={**shown, **headers} if headers else shown)
 

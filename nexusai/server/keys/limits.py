@@ -38,18 +38,6 @@ class Refusal(NamedTuple):
 
 def window(measure: Measure, now: int) -> tuple[int, int]:
     """When (ms) the window around `now` began, and when the next one will."""
-    known = _windows.get(measure, _NEVER)
-    if not known[0] <= now < known[1]:
-        known = _windows[measure] = _window(measure, now)
-    return known
-
-
-_NEVER: Final = (0, 0)
-_windows: Final[dict[Measure, tuple[int, int]]] = {}
-"""The last one of each measure: all ask about the same for a minute at least."""
-
-
-def _window(measure: Measure, now: int) -> tuple[int, int]:
     if measure == "month":
         return _month(now // DAY)
     length = DAY if measure == "day" else MINUTE
@@ -81,38 +69,45 @@ class MemoryLedger:
     """The ledger of one process: nothing in `take` waits, so it is one step for all callers of a loop."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, Measure], tuple[int, float]] = {}
+        self._windows: dict[Measure, _Window] = {}
 
     async def take(self, wants: Sequence[Want], now: int) -> Refusal | None:
         for want in wants:
-            used = self._used(want.subject, want.measure, now)
+            used = self._at(want.measure, now).used.get(want.subject, 0.0)
             spent = want.amount == 0 and used >= want.most  # nobody can tell yet: for who has some left
             if spent or used + want.amount > want.most + ROUNDING:
                 return Refusal(want, used, window(want.measure, now)[1])
         for want in wants:
-            self._add(want.subject, want.measure, want.amount, now)
+            counts = self._at(want.measure, now).used
+            counts[want.subject] = counts.get(want.subject, 0.0) + want.amount
         return None
 
     def settle(self, subject: str, measure: Measure, more: float, taken_at: int) -> None:
-        begun = window(measure, taken_at)[0]
-        current, used = self._counts.get((subject, measure), (begun, 0.0))
-        if current == begun:
-            self._counts[subject, measure] = begun, max(0.0, used + more)
+        current = self._windows.get(measure)
+        if current is None or taken_at >= current.end:
+            current = self._at(measure, taken_at)
+        if taken_at >= current.begin:
+            current.used[subject] = max(0.0, current.used.get(subject, 0.0) + more)
 
     async def used(self, subject: str, measure: Measure, now: int) -> float:
-        return self._used(subject, measure, now)
+        return self._at(measure, now).used.get(subject, 0.0)
 
     def restore(self, subject: str, measure: Measure, used: float, now: int) -> None:
         """Begin with what was used before this process."""
-        self._counts[subject, measure] = window(measure, now)[0], used
+        self._at(measure, now).used[subject] = used
 
-    def _used(self, subject: str, measure: Measure, now: int) -> float:
-        begun, used = self._counts.get((subject, measure), (0, 0.0))
-        return used if begun == window(measure, now)[0] else 0.0
+    def _at(self, measure: Measure, now: int) -> _Window:
+        """What is counted at a time; what was counted before its window is forgotten."""
+        current = self._windows.get(measure)
+        if current is None or not current.begin <= now < current.end:
+            current = self._windows[measure] = _Window(*window(measure, now), {})
+        return current
 
-    def _add(self, subject: str, measure: Measure, amount: float, now: int) -> None:
-        used = self._used(subject, measure, now)
-        self._counts[subject, measure] = window(measure, now)[0], used + amount
+
+class _Window(NamedTuple):
+    begin: int
+    end: int
+    used: dict[str, float]
 
 
 class Lanes:
