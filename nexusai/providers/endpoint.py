@@ -12,14 +12,30 @@ from nexusai.providers.adapters.vendor import Vendor
 from nexusai.providers.adapters.vendors import vendors_with
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError, CapabilityError
-from nexusai.providers.flow import Operation
+from nexusai.providers.flow import Emit, Flow, Operation
 from nexusai.providers.transport import HttpResponse
-from nexusai.providers.types import Capability, ChatRequest, RelayRequest, SoundLimit
+from nexusai.providers.types import (
+    Capability,
+    ChatRequest,
+    RelayRequest,
+    SoundLimit,
+    SpeechChunk,
+    SpeechRequest,
+    SpeechResponse,
+)
 
 __all__ = ["Endpoint", "OperationName"]
 
 OperationName: TypeAlias = Literal[
-    "chat", "stream", "images", "speech", "transcription", "embeddings", "moderation", "count_tokens"
+    "chat",
+    "stream",
+    "images",
+    "speech",
+    "speech_stream",
+    "transcription",
+    "embeddings",
+    "moderation",
+    "count_tokens",
 ]
 
 _WITH_MODELS: Final = frozenset(
@@ -73,6 +89,8 @@ class Endpoint:
         operation: Operation[Any, Any] | None = (
             self.adapter.relays.get(request.api) if relayed else getattr(self.adapter, name)
         )
+        if name == "speech_stream" and operation is None and self.adapter.speech is not None:
+            operation = _in_one_piece(self.adapter.speech)
         for needed in self._needed(name, request):
             if operation is None or needed not in self.capabilities:
                 able = ", ".join(vendors_with(needed)) or "none"
@@ -95,6 +113,8 @@ class Endpoint:
                 yield from _features(request)
         elif name == "images":
             yield "image_edit" if request.images else "images"
+        elif name == "speech_stream":
+            yield "speech"
         else:
             yield name
 
@@ -103,6 +123,16 @@ class Endpoint:
         if self.adapter.parse_error is None:
             return AdapterError(f"{self.name} answered {response.status}", status=response.status)
         return self.adapter.parse_error(self.config, model, response)
+
+
+def _in_one_piece(speech: Operation[SpeechRequest, SpeechResponse]) -> Operation[SpeechRequest, None]:
+    """The sound of a vendor that makes it whole, as a stream."""
+
+    def operation(config: ProviderConfig, request: SpeechRequest) -> Flow[None]:
+        answer = yield from speech(config, request)
+        yield Emit([SpeechChunk(answer.data, answer.format, model=answer.model, cost=answer.cost)])
+
+    return operation
 
 
 def _features(request: ChatRequest) -> Iterator[Capability]:

@@ -32,6 +32,7 @@ from nexusai.providers.types import (
     RelayRequest,
     RelayResponse,
     SoundLimit,
+    SpeechChunk,
     SpeechRequest,
     SpeechResponse,
     StreamChunk,
@@ -70,6 +71,10 @@ class _Callable(ABC):
     async def synthesize(self, request: SpeechRequest) -> SpeechResponse:
         answer: SpeechResponse = await self._driver.run(self._flow("speech", request))
         return answer
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechChunk, None]:
+        """The sound as it comes, or whole where the vendor has it so. Closing it closes the connection."""
+        return self._driver.stream(self._flow("speech_stream", request))
 
     async def transcribe(self, request: TranscriptionRequest) -> TranscriptionResponse:
         flow = self._flow("transcription", request)

@@ -31,6 +31,7 @@ _OPERATIONS: Final = {
     "stream": ("chat", None),
     "images": ("generate_content", "image"),
     "speech": ("generate_content", "speech"),
+    "speech_stream": ("generate_content", "speech"),
     "transcription": ("generate_content", "text"),
 }
 _VENDORS: Final = {

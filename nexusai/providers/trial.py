@@ -22,7 +22,7 @@ from nexusai.providers.reliability.router import Deployment
 from nexusai.providers.tokens import TokenTally, estimate_message_tokens, estimate_tokens
 from nexusai.providers.trace import carrying
 from nexusai.providers.transport import HttpRequest, HttpResponse
-from nexusai.providers.types import Cost, FinishReason, RelayRequest, RelayResponse, Usage
+from nexusai.providers.types import Cost, FinishReason, RelayRequest, RelayResponse, SpeechRequest, Usage
 
 __all__ = ["Call", "Surroundings", "Trial"]
 
@@ -244,6 +244,8 @@ class Trial:
             chunks = [replace(chunks[0], provider=self.target.provider), *chunks[1:]]
             self.first_chunk = self.calls.clock() - self.begun
             self.answered_by = chunks[0].model
+            if isinstance(request, SpeechRequest):  # paid by what is to be said, not by how far it came
+                self.cost = chunks[0].cost = chunks[0].cost or self._cost(request, chunks[0])
         for at, chunk in enumerate(chunks):
             self.produced.add(chunk.delta)
             if chunk.finish_reason is not None:
@@ -308,7 +310,9 @@ class Trial:
         return _without(self.endpoint.config.api_key, error)
 
     def _tell(self, request: Any, error: AdapterError | None, cut: bool) -> None:
-        if self.usage is None and self.started:  # broken off: what was produced is billed all the same
+        if (
+            self.usage is None and self.started and not isinstance(request, SpeechRequest)
+        ):  # broken off: what was produced is billed all the same
             self.usage = Usage(_prompt_tokens(request), self.produced.tokens, source="estimate")
             self.cost = self.calls.prices.cost(self.target.provider, self.target.model, usage=self.usage)
         if self.place is not None and self.usage is not None:

@@ -29,6 +29,7 @@ __all__ = [
     "RelayResponse",
     "Segment",
     "SoundLimit",
+    "SpeechChunk",
     "SpeechRequest",
     "SpeechResponse",
     "StreamChunk",
@@ -233,6 +234,23 @@ class SpeechResponse:
     """Who answered, by the name under which it is configured."""
 
 
+@dataclass(slots=True)
+class SpeechChunk:
+    """Some sound as it came; or, where `is_events`, events in which it is told."""
+
+    data: bytes = field(repr=False)
+    format: str = ""
+    is_events: bool = False
+    model: str | None = None
+    usage: Usage | None = None
+    cost: Cost | None = None
+    delta: str = ""
+    """Sound says no tokens."""
+    finish_reason: FinishReason | None = None
+    provider: str | None = None
+    """Who answered, in the first chunk."""
+
+
 @dataclass(frozen=True, slots=True)
 class TranscriptionRequest:
     """Encoded sound to be written down; `language` is an ISO 639-1 code."""
@@ -404,6 +422,9 @@ class Provider(Protocol):
     async def generate_images(self, request: ImageRequest) -> ImageResponse: ...
 
     async def synthesize(self, request: SpeechRequest) -> SpeechResponse: ...
+
+    def speak(self, request: SpeechRequest) -> AsyncIterator[SpeechChunk]:
+        """The sound as it comes, or whole where the vendor has it so. Closing it closes the connection."""
 
     async def transcribe(self, request: TranscriptionRequest) -> TranscriptionResponse: ...
 

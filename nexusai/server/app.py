@@ -28,6 +28,7 @@ from nexusai.server.gateway.errors import error_response
 from nexusai.server.gateway.media import MediaRoutes
 from nexusai.server.gateway.openai import OpenAIRoutes
 from nexusai.server.gateway.responses import ResponsesRoutes
+from nexusai.server.gateway.sound import SoundRoutes
 from nexusai.server.http import Endpoint, Problem, RequestContext, broken, problem_response
 from nexusai.server.keys import schema as keys_schema
 from nexusai.server.keys.routes import KeyRoutes
@@ -86,10 +87,10 @@ def create_app(platform: Platform) -> ASGIApp:
         _usage(UsageRoutes(platform.usage, platform.keys)),
         _conversations(ConversationRoutes(platform.conversations, platform.keys)),
         _providers(ProviderRoutes(platform.catalogue, platform.keys)),
-        _openai(
-            openai,
-            CompletionsRoutes(calls, platform.keys, settings.max_body_bytes),
+        _openai(openai, CompletionsRoutes(calls, platform.keys, settings.max_body_bytes)),
+        _media(
             MediaRoutes(calls, platform.keys, platform.files, settings.max_body_bytes),
+            SoundRoutes(calls, platform.keys, settings.max_body_bytes),
         ),
         _responses(
             ResponsesRoutes(calls, platform.keys, platform.responses, platform.files, settings.max_body_bytes)
@@ -295,17 +296,14 @@ def _providers(routes: ProviderRoutes) -> APIRouter:
     return router
 
 
-def _openai(routes: OpenAIRoutes, completions: CompletionsRoutes, media: MediaRoutes) -> APIRouter:
+def _openai(routes: OpenAIRoutes, completions: CompletionsRoutes) -> APIRouter:
     """OpenAI's own document says what these take and answer."""
     router = APIRouter(prefix="/v1", tags=["gateway"])
     answer: dict[str, Any] = {"response_class": Response}
-    json, form = openapi.opaque("application/json"), openapi.opaque("multipart/form-data")
+    json = openapi.opaque("application/json")
     _add(router, "POST", "/chat/completions", routes.chat, None, plain=json, **answer)
     _add(router, "POST", "/completions", completions.completions, None, plain=json, **answer)
     _add(router, "POST", "/embeddings", routes.embeddings, None, plain=json, **answer)
-    _add(router, "POST", "/images/generations", media.images, None, plain=json, **answer)
-    _add(router, "POST", "/audio/speech", media.speech, None, plain=json, **answer)
-    _add(router, "POST", "/audio/transcriptions", media.transcriptions, None, plain=form, **answer)
     _add(router, "POST", "/moderations", routes.moderations, None, plain=json, **answer)
     _add(router, "GET", "/models", routes.models, None, plain={}, **answer)
     one = {"parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}]}
@@ -323,6 +321,19 @@ def _responses(routes: ResponsesRoutes) -> APIRouter:
     _add(router, "DELETE", "/{response_id}", routes.delete_response, None, plain=one, **answer)
     _add(router, "POST", "/{response_id}/cancel", routes.cancel_response, None, plain=one, **answer)
     _add(router, "GET", "/{response_id}/input_items", routes.input_items, None, plain=one, **answer)
+    return router
+
+
+def _media(media: MediaRoutes, sound: SoundRoutes) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["gateway"])
+    answer: dict[str, Any] = {"response_class": Response}
+    json, form = openapi.opaque("application/json"), openapi.opaque("multipart/form-data")
+    _add(router, "POST", "/images/generations", media.images, None, plain=json, **answer)
+    _add(router, "POST", "/images/edits", media.edits, None, plain=form, **answer)
+    _add(router, "POST", "/images/variations", media.variations, None, plain=form, **answer)
+    _add(router, "POST", "/audio/speech", sound.speech, None, plain=json, **answer)
+    _add(router, "POST", "/audio/transcriptions", sound.transcriptions, None, plain=form, **answer)
+    _add(router, "POST", "/audio/translations", sound.translations, None, plain=form, **answer)
     return router
 
 

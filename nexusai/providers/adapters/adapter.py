@@ -43,6 +43,8 @@ class Adapter:
     images: Operation[ImageRequest, ImageResponse] | None = None
     """Makes pictures; with `request.images` it edits those."""
     speech: Operation[SpeechRequest, SpeechResponse] | None = None
+    speech_stream: Operation[SpeechRequest, None] | None = None
+    """Emits lists of `SpeechChunk`s, as the sound is made."""
     transcription: Operation[TranscriptionRequest, TranscriptionResponse] | None = None
     embeddings: Operation[EmbeddingRequest, EmbeddingResponse] | None = None
     moderation: Operation[ModerationRequest, ModerationResponse] | None = None

@@ -26,7 +26,7 @@ from nexusai.providers.adapters.openai_compatible import (
     parse_speech,
     parse_transcription,
 )
-from nexusai.providers.adapters.openai_media import pictures
+from nexusai.providers.adapters.openai_media import pictures, speech_streamed
 from nexusai.providers.adapters.openai_relay import (
     ChatTap,
     build_relay,
@@ -90,6 +90,7 @@ ADAPTER: Final = Adapter(
     stream=streaming(_at_azure(build_stream), ChatStream, parse_chat),
     images=pictures(_at_azure(build_images)),
     speech=exchange(_at_azure(build_speech), parse_speech),
+    speech_stream=speech_streamed(_at_azure(build_speech)),
     transcription=exchange(_at_azure(build_transcription), parse_transcription),
     embeddings=exchange(_at_azure(build_embeddings), parse_embeddings),
     relays={

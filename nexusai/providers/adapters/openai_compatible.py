@@ -19,6 +19,7 @@ from nexusai.providers.adapters.openai_media import (
     parse_speech,
     parse_transcription,
     pictures,
+    speech_streamed,
 )
 from nexusai.providers.adapters.openai_relay import RELAYS, understood
 from nexusai.providers.adapters.openai_stream import (
@@ -235,6 +236,7 @@ ADAPTER: Final = Adapter(
     stream=streaming(build_stream, ChatStream, parse_chat),
     images=pictures(),
     speech=exchange(build_speech, parse_speech),
+    speech_stream=speech_streamed(),
     transcription=exchange(build_transcription, parse_transcription),
     embeddings=exchange(build_embeddings, parse_embeddings),
     moderation=exchange(build_moderation, parse_moderation),

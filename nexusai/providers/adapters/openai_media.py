@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from nexusai.providers.adapters.openai_wire import File, failure, object_of, parse_error, post, post_form
 from nexusai.providers.adapters.reading import count_of, text_of
 from nexusai.providers.adapters.registry import vendor_of
+from nexusai.providers.adapters.relay import Events
 from nexusai.providers.adapters.vendor import Vendor
 from nexusai.providers.adapters.vendors import sizes_of
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError, RetryableError, ValidationError
-from nexusai.providers.flow import Flow, Operation
+from nexusai.providers.flow import READ, Emit, Flow, Open, Operation, rest
 from nexusai.providers.media import audio_format, image_type, ratio_of, size_for
 from nexusai.providers.messages import data_uri
 from nexusai.providers.transport import HttpRequest, HttpResponse
@@ -23,6 +25,7 @@ from nexusai.providers.types import (
     ImageRequest,
     ImageResponse,
     Segment,
+    SpeechChunk,
     SpeechRequest,
     SpeechResponse,
     TranscriptionRequest,
@@ -39,6 +42,7 @@ __all__ = [
     "parse_transcription",
     "picture_of",
     "pictures",
+    "speech_streamed",
 ]
 
 _MOST_BYTES: Final = 64 * 1024 * 1024
@@ -180,6 +184,50 @@ def parse_speech(config: ProviderConfig, request: SpeechRequest, response: HttpR
     if not response.body:
         raise failure(config, request.model, "answered without sound")
     return SpeechResponse(response.body, audio_format(response.body) or request.format, request.model)
+
+
+def speech_streamed(
+    build: Callable[[ProviderConfig, SpeechRequest], HttpRequest] = build_speech,
+) -> Operation[SpeechRequest, None]:
+    """The flow of sound that is handed on as it comes; where `extra` asks for it, in events."""
+
+    def operation(config: ProviderConfig, request: SpeechRequest) -> Flow[None]:
+        sent = build(config, request)
+        head: HttpResponse = yield Open(sent)
+        kind = head.headers.get("content-type", "")
+        if "json" in kind:
+            body = yield from rest(sent)
+            raise parse_error(config, request.model, HttpResponse(head.status, head.headers, body))
+        if "event-stream" in kind:
+            yield from _told(config, request)
+            return
+        form = ""
+        while data := (yield READ):
+            form = form or audio_format(data) or request.format
+            yield Emit([SpeechChunk(data, form, model=request.model)])
+        if not form:
+            raise failure(config, request.model, "answered without sound")
+
+    return operation
+
+
+def _told(config: ProviderConfig, request: SpeechRequest) -> Flow[None]:
+    """Sound in events, the last of which says what it took."""
+    events, done = Events(), False
+    while not done and (data := (yield READ)):
+        try:
+            whole = list(events.feed(data))
+        except ValueError:
+            raise failure(config, request.model, "sent an event of an unknown shape") from None
+        for raw, event in whole:
+            told = event if isinstance(event, dict) else {}
+            if told.get("error"):
+                raise parse_error(config, request.model, HttpResponse(500, {}, json.dumps(told).encode()))
+            done = done or told.get("type") == "speech.audio.done"
+            usage = _usage(told.get("usage"))
+            yield Emit([SpeechChunk(raw, request.format, True, request.model, usage)])
+    if not done:
+        raise failure(config, request.model, "stopped in the middle of the sound")
 
 
 def build_transcription(config: ProviderConfig, request: TranscriptionRequest) -> HttpRequest:

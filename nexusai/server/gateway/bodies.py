@@ -22,6 +22,7 @@ __all__ = [
     "members",
     "model_in",
     "read",
+    "read_form",
 ]
 
 T = TypeVar("T", bound=Struct)
@@ -75,6 +76,7 @@ class ImageBody(Struct, kw_only=True):
     quality: str | None = None
     response_format: Literal["url", "b64_json"] | None = None
     output_format: str | None = None
+    stream: bool | None = None
     user: str | None = None
 
 
@@ -84,7 +86,7 @@ class SpeechBody(Struct, kw_only=True):
     voice: str | dict[str, Any] | None = None
     response_format: str | None = None
     speed: Annotated[float, Meta(ge=0.25, le=4)] | None = None
-    stream_format: Literal["audio"] | None = None
+    stream_format: Literal["audio", "sse"] | None = None
 
 
 class ModerationBody(Struct, kw_only=True):
@@ -100,6 +102,14 @@ def read(body: bytes, kind: type[T]) -> tuple[T, dict[str, Any]]:
     except MALFORMED as error:
         raise invalid(error) from None
     return known, _others(fields, kind)
+
+
+def read_form(fields: Mapping[str, str], kind: type[T]) -> tuple[T, dict[str, Any]]:
+    """The fields of a form, likewise: numbers in it are texts."""
+    try:
+        return msgspec.convert(fields, kind, strict=False), _others(fields, kind)
+    except MALFORMED as error:
+        raise invalid(error) from None
 
 
 def members(body: bytes, *required: str) -> dict[str, bytes]:

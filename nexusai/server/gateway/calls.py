@@ -127,6 +127,11 @@ class Stream(Generic[T]):
         """Who answers, once it has begun."""
         self._open = True
 
+    @property
+    def first(self) -> T | None:
+        """The first chunk, while nobody has read it."""
+        return self._first
+
     async def begin(self) -> None:
         self._first = await anext(self._chunks, None)
         self.provider = getattr(self._first, "provider", None)

@@ -1,11 +1,10 @@
-"""The routes under `/v1` that OpenAI's clients call for pictures and sound."""
+"""The routes under `/v1` that OpenAI's clients call for pictures."""
 
 from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
@@ -14,33 +13,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nexusai.providers.media import image_type
-from nexusai.providers.types import (
-    GeneratedImage,
-    ImageRequest,
-    SpeechRequest,
-    TranscriptionRequest,
-    TranscriptionResponse,
-)
+from nexusai.providers.types import GeneratedImage, ImageRequest, Provider
 from nexusai.server.files.service import FileService
-from nexusai.server.gateway.bodies import ImageBody, SpeechBody, read
+from nexusai.server.gateway.bodies import ImageBody, read, read_form
 from nexusai.server.gateway.calls import Calls, told, unless_gone
 from nexusai.server.gateway.errors import answering, error_response
-from nexusai.server.http import JsonResponse, Problem, too_large
+from nexusai.server.gateway.forms import fields_of, form_of, sizes_of
+from nexusai.server.http import JsonResponse, Problem
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.service import KeyService
 
 __all__ = ["MediaRoutes"]
 
-_SOUND: Final[Mapping[str, str]] = {
-    "mp3": "audio/mpeg",
-    "opus": "audio/ogg",
-    "aac": "audio/aac",
-    "flac": "audio/flac",
-    "wav": "audio/wav",
-    "pcm": "audio/pcm",
-}
-_LARGEST_RECORDING: Final = 200 * 1024 * 1024
-
+MOST_PICTURES: Final = 16
+"""That are edited at once."""
 
 _openai = answering(error_response)
 
@@ -58,15 +44,38 @@ class MediaRoutes:
         caller = await self.keys.admit(request, "invoke")
         body, extra = read(await self.calls.body(request, caller, self.max_body_bytes), ImageBody)
         provider, model = self.calls.resolve("images", body.model)
-        asked = ImageRequest(
-            model=model,
-            prompt=body.prompt,
-            size=_size(body.size),
-            quality=body.quality if body.quality != "auto" else None,
-            n=body.n or 1,
-            format=body.output_format,
-            extra=extra,
+        return await self._made(request, caller, provider, body, _request_of(body, extra, model))
+
+    @_openai
+    async def edits(self, request: Request) -> Response:
+        """Pictures made of others, sent as multipart/form-data: `image` or `image[]`, and a `mask`."""
+        caller = await self.keys.admit(request, "invoke")
+        async with form_of(request, MOST_PICTURES + 1, self.max_body_bytes) as form:
+            self.calls.log.begin(caller, request.scope["path"], orjson.dumps(sizes_of(form)))
+            pictures = [
+                await _picture_in(name, each) for name in ("image", "image[]") for each in form.getlist(name)
+            ]
+            mask = await _picture_in("mask", form["mask"]) if "mask" in form else None
+            body, extra = read_form(fields_of(form), ImageBody)
+        if not pictures:
+            raise Problem.field(["image"], "required: one picture, or several as image[]", "missing")
+        provider, model = self.calls.resolve("image_edit", body.model)
+        asked = replace(_request_of(body, extra, model), images=pictures, mask=mask)
+        return await self._made(request, caller, provider, body, asked)
+
+    @_openai
+    async def variations(self, request: Request) -> Response:
+        """What only dall-e-2 could; nobody offers it any more."""
+        await self.keys.admit(request, "invoke")
+        raise Problem(
+            "NOT_FOUND", "There are no variations here: POST /v1/images/edits with a prompt makes them."
         )
+
+    async def _made(
+        self, request: Request, caller: Caller, provider: Provider, body: ImageBody, asked: ImageRequest
+    ) -> Response:
+        if body.stream:
+            raise Problem.field(["stream"], "pictures come whole: leave it out")
         async with self.calls.under_way(caller):
             answer = await unless_gone(request, provider.generate_images(asked))
             links = body.response_format == "url"
@@ -92,61 +101,25 @@ class MediaRoutes:
         )
         return {**shown, "url": self.files.link(file_id, str(request.base_url))}
 
-    @_openai
-    async def speech(self, request: Request) -> Response:
-        """A text, spoken."""
-        caller = await self.keys.admit(request, "invoke")
-        body, extra = read(await self.calls.body(request, caller, self.max_body_bytes), SpeechBody)
-        provider, model = self.calls.resolve("speech", body.model)
-        voice = body.voice.get("id") if isinstance(body.voice, dict) else body.voice
-        asked = SpeechRequest(
-            model=model,
-            text=body.input,
-            voice=voice,
-            format=body.response_format or "mp3",
-            speed=body.speed,
-            extra=extra,
-        )
-        async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.synthesize(asked))
-        kind = _SOUND.get(answer.format, "application/octet-stream")
-        return Response(answer.data, media_type=kind, headers=told(provider, answer))
 
-    @_openai
-    async def transcriptions(self, request: Request) -> Response:
-        """What is said in a recording, sent as multipart/form-data."""
-        caller = await self.keys.admit(request, "invoke")
-        async with request.form(max_files=1, max_part_size=self.max_body_bytes) as form:
-            file = form.get("file")
-            if not isinstance(file, UploadFile):
-                raise Problem.field(["file"], "required", "missing")
-            if (file.size or 0) > _LARGEST_RECORDING:
-                raise too_large("recording", _LARGEST_RECORDING)
-            sound, filename = await file.read(), file.filename or "audio.wav"
-            said = {name: str(value) for name, value in form.items() if not isinstance(value, UploadFile)}
-        self.calls.log.begin(caller, request.scope["path"], orjson.dumps({**said, "file": _size_of(sound)}))
-        shape = said.get("response_format", "json")
-        if shape not in ("json", "text", "verbose_json", "srt", "vtt"):
-            raise Problem.field(["response_format"], "is json, text, verbose_json, srt or vtt")
-        if not said.get("model"):
-            raise Problem.field(["model"], "required", "missing")
-        provider, model = self.calls.resolve("transcription", said["model"])
-        asked = TranscriptionRequest(
-            model=model,
-            audio=sound,
-            filename=filename,
-            language=said.get("language"),
-            prompt=said.get("prompt"),
-            timestamps=shape in ("verbose_json", "srt", "vtt"),
-        )
-        async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.transcribe(asked))
-        return _transcript(answer, shape, told(provider, answer))
+def _request_of(body: ImageBody, extra: dict[str, Any], model: str) -> ImageRequest:
+    return ImageRequest(
+        model=model,
+        prompt=body.prompt,
+        size=_size(body.size),
+        quality=body.quality if body.quality != "auto" else None,
+        n=body.n or 1,
+        format=body.output_format,
+        extra=extra,
+    )
 
 
-def _size_of(data: bytes) -> str:
-    """What is written down of a file's bytes."""
-    return f"[{len(data)} bytes]"
+async def _picture_in(name: str, part: Any) -> bytes:
+    """Raises a 400 `Problem` for what is no picture."""
+    data = await part.read() if isinstance(part, UploadFile) else b""
+    if image_type(data) is None:
+        raise Problem.field([name], "is a file with a PNG, JPEG or WebP picture")
+    return data
 
 
 def _size(size: str | None) -> tuple[int, int] | None:
@@ -157,40 +130,3 @@ def _size(size: str | None) -> tuple[int, int] | None:
     if not all(side.isdecimal() and len(side) < 6 and int(side) for side in (width, height)):
         raise Problem.field(["size"], "is WIDTHxHEIGHT in pixels, or auto")
     return int(width), int(height)
-
-
-def _transcript(heard: TranscriptionResponse, shape: str, headers: Mapping[str, str]) -> Response:
-    if shape == "text":
-        return Response(heard.text + "\n", media_type="text/plain", headers=dict(headers))
-    if shape in ("srt", "vtt"):
-        return Response(_subtitles(heard, shape), media_type="text/plain", headers=dict(headers))
-    shown: dict[str, Any] = {"text": heard.text}
-    if shape == "verbose_json":
-        segments = [
-            {"id": number, "start": each.start, "end": each.end, "text": each.text}
-            for number, each in enumerate(heard.segments or ())
-        ]
-        shown |= {
-            "task": "transcribe",
-            "language": heard.language or "",
-            "duration": heard.duration or 0.0,
-            "segments": segments,
-        }
-    return JsonResponse(shown, headers=headers)
-
-
-def _subtitles(heard: TranscriptionResponse, shape: str) -> str:
-    """SubRip or WebVTT; a recording whose parts have no times is one subtitle."""
-    parts = [(each.start, each.end, each.text) for each in heard.segments or ()]
-    parts = parts or [(0.0, heard.duration or 0.0, heard.text)]
-    dot = "," if shape == "srt" else "."
-    lines = [] if shape == "srt" else ["WEBVTT\n"]
-    for number, (start, end, text) in enumerate(parts, 1):
-        head = f"{number}\n" if shape == "srt" else ""
-        lines.append(f"{head}{_moment(start, dot)} --> {_moment(end, dot)}\n{text.strip()}\n")
-    return "\n".join(lines)
-
-
-def _moment(seconds: float, dot: str) -> str:
-    whole, part = divmod(round(seconds * 1000), 1000)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}{dot}{part:03d}"

@@ -28,6 +28,7 @@ from nexusai.providers.types import (
     RelayRequest,
     RelayResponse,
     SoundLimit,
+    SpeechChunk,
     SpeechRequest,
     SpeechResponse,
     StreamChunk,
@@ -191,6 +192,10 @@ class MeteredProvider:
 
     async def synthesize(self, request: SpeechRequest) -> SpeechResponse:
         return await self._metered(self._provider.synthesize, request)
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechChunk, None]:
+        """The sound as it comes. Closing the iterator closes the connection at once."""
+        return self._streamed(self._provider.speak(request), request)
 
     async def transcribe(self, request: TranscriptionRequest) -> TranscriptionResponse:
         return await self._metered(self._provider.transcribe, request)
