@@ -118,7 +118,10 @@ def create_app(platform: Platform) -> ASGIApp:
         "/v1/messages": anthropic.messages,
     }
     posts = {path: Endpoint(route) for path, route in busiest.items()}
-    return RequestContext(_Shortcut(posts, Endpoint(tasks.get), api), platform.traffic)
+    app: ASGIApp = _Shortcut(posts, Endpoint(tasks.get), api)
+    if platform.tracing is not None:
+        app = platform.tracing.around(app)
+    return RequestContext(app, platform.traffic)
 
 
 class _Shortcut:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 from nexusai.error import ConfigurationError
 from nexusai.providers.pricing import default_prices
+from nexusai.providers.record import CallRecord
 from nexusai.providers.setup import Setup
 from nexusai.server.batches.service import BatchService
 from nexusai.server.batches.store import BatchStore
@@ -42,6 +44,7 @@ from nexusai.server.observability.labels import KnownModels
 from nexusai.server.observability.logs import Log
 from nexusai.server.observability.metrics import Metrics
 from nexusai.server.observability.readings import Readings
+from nexusai.server.observability.tracing import Tracing, open_tracing
 from nexusai.server.providers.opening import Providers
 from nexusai.server.responses.service import ResponseService
 from nexusai.server.responses.store import ResponseStore
@@ -70,6 +73,8 @@ from nexusai.server.webhooks.store import WebhookStore
 
 __all__ = ["Platform"]
 
+Hook = Callable[[CallRecord], object]
+
 
 class Platform:
     """Everything behind the routes. Owns the data folder from `open` to `close`."""
@@ -77,6 +82,7 @@ class Platform:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.traffic: Traffic = Traffic()
+        self.tracing: Tracing | None = None
         self._data = DataDir(settings.data_dir)
         self._changing = asyncio.Lock()
 
@@ -86,6 +92,7 @@ class Platform:
         self._data.acquire()
         try:
             migrate(self._data.database)
+            self.tracing = open_tracing(environment())
             self._wire(setup, self._data.secret(), await self._storage())
             self._store.start()
             await self.keys.open()
@@ -134,7 +141,7 @@ class Platform:
         self.usage: UsageService = UsageService(self._calls, self._recorder)
         meter = Meter(guard, default_prices(), rates)
         self.metrics: Metrics = Metrics(rates, lambda provider, model: self._known(provider, model))
-        hooks = self._recorder.heard, self.metrics.heard, self.conversation_log.heard
+        hooks = self._recorder.heard, *self._spans(), self.metrics.heard, self.conversation_log.heard
         self._providers = Providers(setup, meter, *hooks)
         self.catalogue: Catalogue = self._providers.catalogue
         self._known = KnownModels(self.catalogue)
@@ -207,6 +214,8 @@ class Platform:
             self.traffic, self.tasks, self.catalogue, self._recorder, self._known
         )
         runner.on_ended = self.traffic.task_ended
+        if self.tracing is not None:
+            runner.spans = self.tracing.task
         self.health: Health = Health(
             {"database": self.probe, "storage": storage.check, "queue": self._dispatcher.check}, self.traffic
         )
@@ -255,11 +264,18 @@ class Platform:
             setup = await asyncio.to_thread(load, self.settings)
             self._providers.change(setup)
             self._known.forget()
+            self._known.forget()
             return setup
 
     async def probe(self) -> None:
         """Write to the database, changing nothing. Raises `sqlite3.OperationalError` when that fails."""
         await self._store.free_keys(0)
+
+    def _spans(self) -> Iterator[Hook]:
+        """The hook that traces calls, where somebody wants traces."""
+        if self.tracing is not None:
+            self.traffic.requests.append(self.tracing.ended)
+            yield self.tracing.hook
 
     def watched_by(self, log: Log) -> None:
         """Write a line for each request and each task."""
@@ -287,5 +303,7 @@ class Platform:
         await self.keys.close()
         await self._store.stop()
         await self.catalogue.aclose()
+        if self.tracing is not None:
+            await self.tracing.aclose()
         self._database.close()
         self._data.release()

@@ -103,7 +103,7 @@ class Work:
 class Exchange(Work):
     """A request and its answer."""
 
-    __slots__ = ("_scope", "gone", "status", "task_id")
+    __slots__ = ("_scope", "gone", "span", "status", "task_id")
 
     def __init__(self, request_id: str, scope: Mapping[str, Any]) -> None:
         super().__init__(request_id)
@@ -112,6 +112,8 @@ class Exchange(Work):
         self.gone: bool = False
         """Whether the client went away before the end."""
         self.task_id: str | None = None
+        self.span: Any = None
+        """Where requests are traced."""
 
     @property
     def method(self) -> str:
