@@ -36,6 +36,7 @@ def chunk_of(answer: ChatResponse) -> StreamChunk:
         usage=answer.usage,
         model=answer.model,
         extra=answer.extra,
+        provider=answer.provider,
     )
 
 
@@ -182,6 +183,7 @@ class EventWriter:
         self.response |= {**chunk.extra, "model": chunk.model or self.response["model"]}
         self.response["usage"] = usage_of(chunk.usage) or self.response["usage"]
         self._reason = chunk.finish_reason or self._reason
+        self._provider = chunk.provider or self._provider  # of a route, who answers
         self._blocks += chunk.reasoning_blocks or ()
         if chunk.reasoning:
             yield from self._more(_Thought, chunk.reasoning)
