@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -93,7 +92,8 @@ class Meter:
         caller.require_model(provider, request.model, self._names)
         restricted = caller.has_budget or (caller.key is not None and caller.key.models is not None)
         told = request.fields if isinstance(request, RelayRequest) else request.extra
-        if restricted and (other := sorted(_ELSEWHERE & told.keys())):
+        if restricted and not _ELSEWHERE.isdisjoint(told):
+            other = sorted(_ELSEWHERE.intersection(told))
             raise Problem("FORBIDDEN", f"{other[0]} leads to other models: what is limited may not use it.")
         if not caller.is_metered:
             return None
@@ -106,31 +106,31 @@ class Meter:
         """What a call may cost; None for what takes no money."""
         targets = self._names.reach(provider, request.model)
         costs = [
-            self._dollars(name, replace(request, model=model), tokens)
+            self._dollars(name, model, request, tokens)
             for name, model in targets
             if name not in self._free or self._prices.has(name, model)
         ]
         return max(costs, default=None)
 
-    def _dollars(self, provider: str, request: Any, tokens: Usage) -> float:
+    def _dollars(self, provider: str, model: str, request: Any, tokens: Usage) -> float:
         """Raises a 403 `Problem` where nobody knows what the call costs: a budget would not hold."""
         cost = self._prices.cost(
             provider,
-            request.model,
+            model,
             tokens if isinstance(request, (ChatRequest, EmbeddingRequest, RelayRequest)) else None,
             images=request.n if isinstance(request, ImageRequest) else None,
             size=getattr(request, "size", None),
             quality=getattr(request, "quality", None),
             characters=len(request.text) if isinstance(request, SpeechRequest) else None,
         )
-        cost = cost or self._prices.cost(provider, request.model, tokens)  # a picture that is paid by tokens
+        cost = cost or self._prices.cost(provider, model, tokens)  # a picture that is paid by tokens
         dollars = self._rates.dollars(cost)
         if dollars is not None:
             return dollars
-        found = self._prices.models.find(provider, request.model)
+        found = self._prices.models.find(provider, model)
         if cost is None and found is not None and found.model.price is not None:
             return 0.0  # it depends on what comes back, such as the length of a recording
-        missing = f"rate of {cost.currency}" if cost else f"price of {provider}/{request.model[:100]}"
+        missing = f"rate of {cost.currency}" if cost else f"price of {provider}/{model[:100]}"
         raise Problem("FORBIDDEN", f"The platform knows no {missing}: what has a budget may not use it.")
 
 
@@ -243,7 +243,7 @@ def _passing(request: RelayRequest) -> Usage:
     """By the length of what nobody reads on the way: four bytes of JSON are a token, in whatever language."""
     fields = request.fields
     said = [fields[name] for name in _PROMPTS if name in fields]
-    pictures = sum(len(_SHOWN.findall(raw)) for raw in said)
+    pictures = sum(len(_SHOWN.findall(raw)) for raw in said if b'"type"' in raw)
     if pictures:
         said = [_ENCODED.sub(b"", raw) for raw in said]
     told = {name: orjson.loads(fields[name]) for name in (*_LONGEST, "n") if name in fields}

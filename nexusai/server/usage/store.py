@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import and_, case, delete, func, literal, select
@@ -28,14 +29,26 @@ _GROUPS: Final = {
 
 
 def _record(connection: sqlite3.Connection, batches: Sequence[Sequence[CallRow]]) -> list[None]:
-    for rows in batches:
-        connection.executemany(_INSERT, rows)
+    """Many rows at a step: after each one the interpreter lock has to be won back."""
+    rows = [row for batch in batches for row in batch]
+    done = 0
+    for many in _AT_ONCE:
+        while len(rows) - done >= many:
+            values = [value for row in rows[done : done + many] for value in row]
+            connection.execute(_insert(many), values)
+            done += many
     return [None] * len(batches)
 
 
-_INSERT: Final = (
-    f"INSERT INTO calls ({', '.join(CallRow._fields)}) VALUES ({', '.join('?' * len(CallRow._fields))})"
-)
+_AT_ONCE: Final = (256, 32, 4, 1)
+
+
+@cache
+def _insert(rows: int) -> str:
+    row = f"({', '.join('?' * len(CallRow._fields))})"
+    return f"INSERT INTO calls ({', '.join(CallRow._fields)}) VALUES {', '.join([row] * rows)}"
+
+
 RECORD: Final[Write[Sequence[CallRow], None]] = Write(_record, durable=False)
 
 
