@@ -97,6 +97,62 @@ TALKS: list[dict[str, Any]] = [
     {"messages": [{"role": "system", "content": "x"}]},
 ]
 
+ITEM = {"role": "user", "content": "hi"}
+ASKED: list[dict[str, Any]] = [
+    {"input": 5},
+    {"input": [5]},
+    {"input": []},
+    {"input": [{}]},
+    {"input": [{"type": None}]},
+    {"input": [{"role": 5, "content": "x"}]},
+    {"input": [{"role": "user", "content": [None]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "file_none"}]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": ["x"]}]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_audio", "input_audio": 5}]}]},
+    {"input": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]},
+    {"input": [{"type": "item_reference"}]},
+    {"input": [{"type": "item_reference", "id": ["x"]}]},
+    {"input": [{"type": "function_call"}, ITEM]},
+    {"input": [{"type": "function_call_output", "call_id": 5}]},
+    {"input": [{"type": "function_call_output", "call_id": "x", "output": {}}]},
+    {"input": [ITEM, {"type": "reasoning", "encrypted_content": 5}]},
+    {"input": [ITEM, {"type": "reasoning", "summary": 5, "encrypted_content": "nexus.AAAA"}]},
+    {"input": [{**ITEM, "id": 5}]},
+    {"input": "hi", "tools": [{}]},
+    {"input": "hi", "tools": [{"type": ["x"]}]},
+    {"input": "hi", "tools": [{"type": "function", "name": "f", "parameters": []}]},
+    {"input": "hi", "tool_choice": {}},
+    {"input": "hi", "tool_choice": {"type": "allowed_tools", "tools": [None]}},
+    {"input": "hi", "tool_choice": {"type": "allowed_tools", "tools": 5}},
+    {"input": "hi", "text": 5},
+    {"input": "hi", "text": {"format": 5}},
+    {"input": "hi", "text": {"format": {"type": 5}}},
+    {"input": "hi", "text": {"verbosity": 5}},
+    {"input": "hi", "reasoning": {"effort": {}}},
+    {"input": "hi", "reasoning": {"effort": "endless"}},
+    {"input": "hi", "metadata": {"a": 5}},
+    {"input": "hi", "include": "x"},
+    {"input": "hi", "previous_response_id": ""},
+    {"input": "hi", "previous_response_id": "resp_" + "x" * 5000},
+    {"input": "hi", "max_output_tokens": 0},
+    {"input": "hi", "truncation": "never"},
+    {"input": "hi", "stream_options": 5},
+    {},
+]
+TEXTS: list[dict[str, Any]] = [
+    {"prompt": 5},
+    {"prompt": []},
+    {"prompt": [None]},
+    {"prompt": ["a", 5]},
+    {"prompt": {}},
+    {"prompt": "hi", "n": 0},
+    {"prompt": "hi", "stop": 5},
+    {"prompt": "hi", "echo": "yes"},
+    {"prompt": "hi", "logprobs": -1},
+    {},
+]
+
 
 @pytest.fixture(scope="module")
 def http(platform: Platform):  # noqa: F811
@@ -127,6 +183,27 @@ def test_odd_messages_are_answered_in_anthropics_form(http: httpx.Client, model:
             assert answer.json()["error"]["message"], body
         counted = http.post("/messages/count_tokens", json=asked)
         assert counted.status_code in (200, 400), (body, counted.text)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("path", "bodies"), [("/responses", ASKED), ("/completions", TEXTS)])
+def test_odd_responses_and_completions_are_answered_in_openais_form(
+    http: httpx.Client, path: str, bodies: list[dict[str, Any]], model: str, stream: bool
+) -> None:
+    for body in bodies:
+        answer = http.post(path, json={"model": model, "stream": stream, **body})
+        assert answer.status_code != 500, (body, answer.text)
+        if answer.status_code >= 400:
+            assert answer.json()["error"]["message"], body
+            assert answer.status_code < 500 or "x-should-retry" in answer.headers, (body, answer.text)
+
+
+@pytest.mark.parametrize("path", ["/responses", "/completions", "/chat/completions"])
+def test_half_a_character_is_refused(http: httpx.Client, path: str) -> None:
+    body = rb'{"model": "local/text", "input": "\ud800", "prompt": "\ud800", "messages": ["\ud800"]}'
+    refused = http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (refused.status_code, "message" in refused.json()["error"]) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from nexusai.providers.reliability.router import ROUTE
 from nexusai.providers.types import ChatRequest, Provider, RelayRequest
 from nexusai.server.files.service import FileService
 from nexusai.server.gateway.bodies import members, read
@@ -93,7 +94,8 @@ class ResponsesRoutes:
             relay = relay_request(passing, state.input or [], before, sent)
             return await (self._passed_on(asked, relay) if relay.stream else self._passed(asked, relay))
         body, extra = read(raw, ResponsesBody)
-        messages = messages_of([*before, *sent], provider.name, len(before))
+        known = None if provider.name == ROUTE else provider.name
+        messages = messages_of([*before, *sent], known, len(before))
         chat = request_of(body, extra, passing.model, messages, provider.protocol)
         writer = EventWriter(head_of(body, int(time.time()), passing.model, ours), provider.name)
         return await (self._streamed if state.stream else self._whole)(asked, chat, writer)

@@ -65,10 +65,14 @@ def items_of(asked: str | Sequence[Item] | None) -> list[Item]:
 
 def named(items: Sequence[Item]) -> list[Item]:
     """The items as they are kept: each with its type and an id."""
-    return [
-        {**item, "id": item.get("id") or new_id(_PREFIXES.get(kind := kind_of(item), "item")), "type": kind}
-        for item in items
-    ]
+    return [_named(item) for item in items]
+
+
+def _named(item: Item) -> Item:
+    kind, name = kind_of(item), item.get("id")
+    if not isinstance(name, str):
+        name = new_id(_PREFIXES.get(kind, "item"))
+    return {**item, "id": name, "type": kind}
 
 
 def for_openai(items: Sequence[Item]) -> list[Item]:
@@ -102,8 +106,12 @@ def _is_asked(item: Item) -> bool:
 
 def file_ids(items: Sequence[Item]) -> set[str]:
     """The files of the platform that items speak of."""
-    found = {part.get("file_id") for item in items for part in _parts_in(item)}
-    return {each for each in found if isinstance(each, str) and each.startswith(_FILE)}
+    return {_file_in(part) for item in items for part in _parts_in(item)} - {""}
+
+
+def _file_in(part: Item) -> str:
+    name = part.get("file_id")
+    return name if isinstance(name, str) and name.startswith(_FILE) else ""
 
 
 def inlined(items: Sequence[Item], files: Mapping[str, tuple[str, str]]) -> list[Item]:
@@ -121,9 +129,9 @@ def _with_files(item: Item, files: Mapping[str, tuple[str, str]]) -> Item:
 
 
 def _with_file(part: Any, files: Mapping[str, tuple[str, str]]) -> Any:
-    if not isinstance(part, dict) or part.get("file_id") not in files:
+    if not (isinstance(part, dict) and (file_id := _file_in(part))):
         return part
-    name, data = files[part["file_id"]]
+    name, data = files[file_id]
     rest = {name: value for name, value in part.items() if name != "file_id"}
     if part.get("type") == "input_image":
         return {**rest, "image_url": data}
@@ -146,11 +154,14 @@ def sealed(provider: str, blocks: Sequence[Mapping[str, Any]]) -> str:
     return _SEAL + base64.b64encode(orjson.dumps({"provider": provider, "blocks": blocks})).decode()
 
 
-def _unsealed(content: str, provider: str) -> list[dict[str, Any]]:
-    """The blocks, if it was this provider that gave them: another could do nothing with them."""
+def _unsealed(content: str, provider: str | None) -> list[dict[str, Any]]:
+    """The blocks, if it was this provider that gave them: another could do nothing with them.
+
+    None is a route, of which nobody knows yet who will answer: each takes what is its own.
+    """
     try:
         found = orjson.loads(base64.b64decode(content[len(_SEAL) :], validate=True))
-        blocks = found["blocks"] if found["provider"] == provider else []
+        blocks = found["blocks"] if provider in (None, found["provider"]) else []
         return [block for block in blocks if isinstance(block, dict)]
     except (ValueError, KeyError, TypeError):
         return []
@@ -177,7 +188,7 @@ class _Turn:
         yield {"role": "assistant", "content": text or (None if self.calls else ""), **calls, **blocks}
 
 
-def messages_of(items: Sequence[Item], provider: str, past: int = 0) -> list[dict[str, Any]]:
+def messages_of(items: Sequence[Item], provider: str | None, past: int = 0) -> list[dict[str, Any]]:
     """The messages of a chat; the first `past` items were said before. Raises a 400 `Problem`."""
     messages: list[dict[str, Any]] = []
     turn, waiting = _Turn(), dict[str, int]()
@@ -258,7 +269,7 @@ def _answer(item: Item, loc: Loc) -> str:
     )
 
 
-def _blocks(item: Item, provider: str, calls_before: int) -> list[dict[str, Any]]:
+def _blocks(item: Item, provider: str | None, calls_before: int) -> list[dict[str, Any]]:
     """What a provider wants back of its thoughts; OpenAI its own items, with their place among the calls."""
     secret = item.get("encrypted_content")
     if not isinstance(secret, str) or not secret:

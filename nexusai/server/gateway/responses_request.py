@@ -135,7 +135,10 @@ def _chosen(tools: list[Object], choice: str | Object | None) -> tuple[list[Obje
     if choice.get("type") == "function":
         return tools, {"type": "function", "function": {"name": choice.get("name")}}
     if choice.get("type") == "allowed_tools":
-        allowed = [tool.get("name") for tool in choice.get("tools") or () if isinstance(tool, dict)]
+        named = choice.get("tools")
+        if not isinstance(named, list):
+            raise Problem.field(["tool_choice", "tools"], "is a list of tools")
+        allowed = [tool.get("name") for tool in named if isinstance(tool, dict)]
         kept = [tool for tool in tools if (tool.get("function") or {}).get("name") in allowed]
         return kept, "required" if choice.get("mode") == "required" else "auto"
     raise Problem.field(["tool_choice"], "is auto, none, required, a function or allowed_tools")

@@ -59,7 +59,9 @@ class ResponseService:
             known |= await self._store.items(project, wanted, now_ms())
         if lost := next((each for each in wanted if each not in known), None):
             raise _missing(lost, ["input"], "Item")
-        return [known[item["id"]] if item.get("type") == "item_reference" else item for item in items]
+        return [
+            known[str(item.get("id"))] if item.get("type") == "item_reference" else item for item in items
+        ]
 
     async def keep(
         self,
