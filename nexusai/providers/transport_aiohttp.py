@@ -109,7 +109,7 @@ class AiohttpTransport:
                 allow_redirects=False,
             )
         except _FAILURES as error:
-            raise _meaning(request, error) from error
+            raise _meaning(request, error) from error.with_traceback(None)
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -146,7 +146,8 @@ class _Stream:
         try:
             return await anext(self._body)
         except _FAILURES as error:
-            raise _meaning(self._request, error) from error
+            # aiohttp keeps the error with the body: its frames would hold both for a long time
+            raise _meaning(self._request, error) from error.with_traceback(None)
 
 
 def _timeout(request: HttpRequest) -> aiohttp.ClientTimeout:

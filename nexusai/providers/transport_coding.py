@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Unpacking", "unpacking"]
+
+
+_GZIP: Final = b"\x1f\x8b"
+_MOST: Final = 32 * 1024 * 1024
+"""Bytes that a piece, of some 256 KB, may unpack to."""
 
 
 class Unpacking:
     """Gzip, or deflate with or without the header that it should have, unpacked as it comes.
 
-    Raises `zlib.error` for what is neither.
+    Raises `zlib.error` for what is neither, and for a little that is packed to be very much.
     """
 
     def __init__(self, coding: str) -> None:
@@ -22,7 +27,15 @@ class Unpacking:
         if self._unpack is None:
             bare = self._coding == "deflate" and piece[0] & 15 != 8
             self._unpack = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | 32)
-        unpacked: bytes = self._unpack.decompress(piece)
+        unpacked: bytes = self._unpack.decompress(piece, _MOST)
+        while self._unpack.unused_data.startswith(_GZIP):  # one after the other is as good as one (RFC 1952)
+            rest = self._unpack.unused_data
+            self._unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+            unpacked += self._unpack.decompress(rest, _MOST)
+            if len(unpacked) > _MOST:
+                break
+        if self._unpack.unconsumed_tail or len(unpacked) > _MOST:
+            raise zlib.error(f"{len(piece)} bytes that unpack to more than {_MOST}")
         return unpacked
 
     def end(self) -> None:

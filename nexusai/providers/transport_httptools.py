@@ -188,7 +188,8 @@ class _Pool:
             await connection.head()
         except (*_FAILURES, Late) as error:
             answer.leave()
-            raise _meaning(request, error) from error
+            # a connection keeps its error: its frames would hold both, and all that was read, for a long time
+            raise _meaning(request, error) from error.with_traceback(None)
         except BaseException:
             answer.leave()
             raise
@@ -279,7 +280,7 @@ class _Answer:
         try:
             piece = await self._connection.read()
         except (*_FAILURES, Late) as error:
-            raise _meaning(self._request, error) from error
+            raise _meaning(self._request, error) from error.with_traceback(None)
         if not piece:
             raise StopAsyncIteration
         return piece

@@ -21,7 +21,7 @@ from nexusai.providers.reliability.retry import RetryPolicy, delay_before_retry,
 from nexusai.providers.reliability.router import Deployment
 from nexusai.providers.tokens import TokenTally, estimate_message_tokens, estimate_tokens
 from nexusai.providers.trace import carrying
-from nexusai.providers.transport import HttpRequest, HttpResponse
+from nexusai.providers.transport import MAX_ANSWER_BYTES, HttpRequest, HttpResponse
 from nexusai.providers.types import Cost, FinishReason, RelayRequest, RelayResponse, SpeechRequest, Usage
 
 __all__ = ["Call", "Surroundings", "Trial"]
@@ -77,6 +77,8 @@ class Trial:
     """Whether the breaker let something through of which it does not know yet how it ended."""
     usage: Usage | None = None
     cost: Cost | None = None
+    read: int = 0
+    """Bytes of a stream."""
     first_chunk: float | None = None
     answer_id: str | None = None
     answered_by: str | None = None
@@ -110,6 +112,7 @@ class Trial:
             raise
         finally:
             self._tell(request, error, cut)
+            error = None  # it holds this frame: a cycle would keep a large answer until garbage is looked for
 
     def _afford(self, request: Any) -> None:
         """Raises `BudgetExceededError` when prompt and `max_tokens` would cost more than what is left."""
@@ -147,6 +150,7 @@ class Trial:
                     if isinstance(step, Read):
                         self._on_time()
                         answer = yield step
+                        self._bounded(answer)
                     elif isinstance(step, Emit):
                         answer = yield self._emitted(step, request)
                     elif isinstance(step, (HttpRequest, Open)):
@@ -281,6 +285,12 @@ class Trial:
             characters=len(request.text) if hasattr(request, "text") else None,
         )
 
+    def _bounded(self, piece: bytes) -> None:
+        """Raises `AdapterError` for a stream that is longer than any answer."""
+        self.read += len(piece)
+        if self.read > MAX_ANSWER_BYTES:
+            raise AdapterError(f"sent more than {MAX_ANSWER_BYTES} bytes", code="answer_too_large")
+
     def _on_time(self) -> None:
         """Between two pieces of a stream: raises `TimeoutError` when the whole, or its beginning, is late."""
         first = None if self.started else self.endpoint.config.first_token
@@ -294,14 +304,20 @@ class Trial:
         """Wait before the next attempt, or raise what made this one fail."""
         config = self.endpoint.config
         policy = self.calls.retry or RetryPolicy(max_retries=config.max_retries)
-        delay = delay_before_retry(policy, self.attempts, error, self.calls.dice())
-        if delay is None:
-            raise given_up(error)
-        yield from self._pause(delay, error)
+        try:
+            delay = delay_before_retry(policy, self.attempts, error, self.calls.dice())
+            if delay is None:
+                raise given_up(error)
+            yield from self._pause(delay, error)
+        finally:
+            del error  # a cycle, see `run`
 
     def _pause(self, seconds: float, error: AdapterError | None) -> Flow[None]:
-        if self.calls.clock() + seconds >= self.deadline:
-            raise error or TimeoutError(_SLOWER, code="timeout")
+        try:
+            if self.calls.clock() + seconds >= self.deadline:
+                raise error or TimeoutError(_SLOWER, code="timeout")
+        finally:
+            del error  # a cycle, see `run`
         yield Sleep(seconds)
 
     def _named(self, error: AdapterError) -> AdapterError:

@@ -13,6 +13,7 @@ from nexusai.providers.adapters.openai_stream import estimated_usage, loads
 from nexusai.providers.adapters.openai_wire import failure
 from nexusai.providers.adapters.reading import count_of, text_of
 from nexusai.providers.config import ProviderConfig
+from nexusai.providers.tokens import TokenTally
 from nexusai.providers.types import ChatRequest, FinishReason, StreamChunk, Usage
 
 __all__ = [
@@ -61,7 +62,7 @@ class ChatStream:
         self._calls: dict[int, int] = {}
         """The place among the answer's calls of each block that is one."""
         self._held: list[str] = []
-        self._text: list[str] = []
+        self._text = TokenTally()
         self._finished = False
 
     def feed(self, event: ServerSentEvent) -> Sequence[StreamChunk]:
@@ -82,7 +83,7 @@ class ChatStream:
         if not self._finished and not self.done:
             said = "ended the stream early, with neither stop_reason nor message_stop"
             raise failure(self._config, self._request.model, said)
-        usage = usage_of(self._usage) or estimated_usage(self._request, "".join(self._text))
+        usage = usage_of(self._usage) or estimated_usage(self._request, self._text.tokens)
         last = StreamChunk(usage=usage, model=self._model)
         return [last] if self._finished else [*self._readable(self._finish, None), last]
 
@@ -184,7 +185,7 @@ class ChatStream:
     def _tell(self, text: str) -> Sequence[StreamChunk]:
         if not text:
             return ()
-        self._text.append(text)
+        self._text.add(text)
         return [StreamChunk(delta=text, model=self._model)]
 
     def _fragment(self, index: int, **facts: Any) -> Sequence[StreamChunk]:

@@ -13,6 +13,7 @@ from nexusai.providers.adapters.openai_wire import failure
 from nexusai.providers.adapters.reading import count_of
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import AdapterError
+from nexusai.providers.tokens import TokenTally
 from nexusai.providers.transport import HttpResponse
 from nexusai.providers.types import ChatRequest, StreamChunk, Usage
 
@@ -63,7 +64,8 @@ class ChatStream:
         self._finished = False
         self._told: list[str] = []
         """The ids of the answers so far."""
-        self._text: list[str] = []
+        self._text = TokenTally()
+        self._spoken = False
         self._follow_up: list[str] = []
 
     def feed(self, event: ServerSentEvent) -> Sequence[StreamChunk]:
@@ -88,7 +90,7 @@ class ChatStream:
         if not self._finished:
             said = "ended the stream early, before the chat was completed"
             raise failure(self._config, self._request.model, said)
-        usage = self._usage or estimated_usage(self._request, "".join(self._text))
+        usage = self._usage or estimated_usage(self._request, self._text.tokens)
         return [StreamChunk(usage=usage, model=self._model)]
 
     def _read(self, kind: str, body: Any) -> Sequence[StreamChunk]:
@@ -127,10 +129,11 @@ class ChatStream:
         if not text and not thought:
             return ()
         if message.get("id") not in self._told:
-            text = _BETWEEN_ANSWERS + text if self._text and text else text
+            text = _BETWEEN_ANSWERS + text if self._spoken and text else text
             self._told.append(message.get("id") or "")
         if text:
-            self._text.append(text)
+            self._text.add(text)
+            self._spoken = True
         return [StreamChunk(delta=text, reasoning=thought or None, model=self._model)]
 
 

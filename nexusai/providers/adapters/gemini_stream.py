@@ -13,6 +13,7 @@ from nexusai.providers.adapters.openai_stream import estimated_usage, loads
 from nexusai.providers.adapters.reading import count_of, text_of
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import ValidationError
+from nexusai.providers.tokens import TokenTally
 from nexusai.providers.types import ChatRequest, FinishReason, StreamChunk, Usage
 
 __all__ = ["ChatStream", "Pieces", "finish_of", "pieces_of", "refuse_blocked", "usage_of"]
@@ -124,7 +125,7 @@ class ChatStream:
         self._usage: Usage | None = None
         self._finished = False
         self._calls: Counter[int] = Counter()
-        self._text: list[str] = []
+        self._text = TokenTally()
 
     def feed(self, event: ServerSentEvent) -> list[StreamChunk]:
         """The chunks of one event. Raises the `AdapterError` that an error inside the stream stands for."""
@@ -150,7 +151,7 @@ class ChatStream:
         if not self._finished:
             what = "ended the stream early, without a finishReason"
             raise failure(self._config, self._request.model, what)
-        usage = self._usage or estimated_usage(self._request, "".join(self._text))
+        usage = self._usage or estimated_usage(self._request, self._text.tokens)
         return [StreamChunk(usage=usage, model=self._model)]
 
     def _chunk(self, candidate: Mapping[str, Any]) -> StreamChunk | None:
@@ -158,7 +159,7 @@ class ChatStream:
         before = self._calls[index]
         pieces = pieces_of(self._request, candidate, before)
         self._calls[index] += len(pieces.calls)
-        self._text += (pieces.text, pieces.thought or "")
+        self._text.add(pieces.text + (pieces.thought or ""))
         self._finished = self._finished or bool(reason)
         if not any(pieces) and not reason:
             return None

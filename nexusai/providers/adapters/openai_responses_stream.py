@@ -18,6 +18,7 @@ from nexusai.providers.adapters.openai_stream import estimated_usage, loads
 from nexusai.providers.adapters.openai_wire import failure
 from nexusai.providers.adapters.reading import text_of
 from nexusai.providers.config import ProviderConfig
+from nexusai.providers.tokens import TokenTally
 from nexusai.providers.types import ChatRequest, FinishReason, StreamChunk, Usage
 
 __all__ = ["ResponsesStream"]
@@ -40,7 +41,7 @@ class ResponsesStream:
         """By the place of their item in the output: which call it is."""
         self._unwritten: set[int] = set()
         """Calls of which no argument has come yet."""
-        self._text: list[str] = []
+        self._text = TokenTally()
         self._thought = False
 
     def feed(self, event: ServerSentEvent) -> list[StreamChunk]:
@@ -65,7 +66,7 @@ class ResponsesStream:
         """The last chunk. Raises `RetryableError` when the vendor stopped in the middle."""
         if not self.done:
             raise failure(self._config, self._request.model, "ended the stream early, with the response open")
-        usage = self._usage or estimated_usage(self._request, "".join(self._text))
+        usage = self._usage or estimated_usage(self._request, self._text.tokens)
         return [StreamChunk(usage=usage, model=self._model)]
 
     def _chunk(self, kind: str, body: Mapping[str, Any]) -> StreamChunk | None:
@@ -93,7 +94,7 @@ class ResponsesStream:
     def _kept(self, text: Any) -> str:
         if not isinstance(text, str):
             raise TypeError("no text")
-        self._text.append(text)
+        self._text.add(text)
         return text
 
     def _called(self, place: Any, item: Mapping[str, Any]) -> StreamChunk:

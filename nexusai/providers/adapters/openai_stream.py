@@ -11,7 +11,7 @@ from nexusai.providers.adapters.reading import count_of, text_of
 from nexusai.providers.adapters.registry import vendor_of
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.errors import RetryableError
-from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
+from nexusai.providers.tokens import TokenTally, estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, FinishReason, StreamChunk, Usage
 
 try:
@@ -64,7 +64,7 @@ class ChatStream:
         self._usage: Usage | None = None
         self._finished = False
         self._called_tools = False
-        self._text: list[str] = []
+        self._text = TokenTally()
         self._field = vendor_of(config.provider).thoughts
         self._thoughts: list[Mapping[str, Any]] = []
 
@@ -93,7 +93,7 @@ class ChatStream:
         """The last chunks. Raises `RetryableError` when the vendor stopped in the middle."""
         if not self._finished and not self.done:
             raise self._failure("ended the stream early, with neither finish_reason nor [DONE]")
-        usage = self._usage or estimated_usage(self._request, "".join(self._text))
+        usage = self._usage or estimated_usage(self._request, self._text.tokens)
         last = [StreamChunk(usage=usage, model=self._model, reasoning_blocks=joined(self._thoughts))]
         if self._finished:
             return last
@@ -109,7 +109,7 @@ class ChatStream:
             self._thoughts += thoughts_of(delta, self._field)
         if not (text or thought or calls or reason):
             return None
-        self._text.append(text or thought or "")
+        self._text.add(text or thought or "")
         self._called_tools = self._called_tools or bool(calls)
         if reason in FAILED:
             raise self._failure(f"broke off with finish_reason {reason!r}")
@@ -236,7 +236,8 @@ def usage_of(body: Mapping[str, Any]) -> Usage | None:
     )
 
 
-def estimated_usage(request: ChatRequest, answer: str) -> Usage:
-    """What the call would have counted, near enough, for a vendor that does not count."""
+def estimated_usage(request: ChatRequest, answer: str | int) -> Usage:
+    """What the call would have counted, near enough, for a vendor that does not: `answer` or its tokens."""
     prompt = estimate_message_tokens(request.messages)
-    return Usage(prompt_tokens=prompt, completion_tokens=estimate_tokens(answer), source="estimate")
+    tokens = estimate_tokens(answer) if isinstance(answer, str) else answer
+    return Usage(prompt_tokens=prompt, completion_tokens=tokens, source="estimate")

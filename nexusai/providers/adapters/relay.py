@@ -134,7 +134,10 @@ def _streamed(config: ProviderConfig, request: RelayRequest, sent: HttpRequest, 
             chunk = RelayChunk(b"".join(passed), "".join(said), tap.model, tap.id, tap.finish_reason)
             yield Emit([chunk])
         if trouble is not None:
-            raise trouble
+            try:
+                raise trouble
+            finally:
+                del trouble  # else it would hold this frame, and this frame it
     usage, lacking = tap.end()
     yield Emit([RelayChunk(lacking, "", tap.model, tap.id, None, usage)])
 

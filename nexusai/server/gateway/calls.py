@@ -207,9 +207,14 @@ async def together(calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     try:
         return await asyncio.gather(*running)
     finally:
-        for call in running:
-            call.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await _cut_off(running)
+
+
+async def _cut_off(running: list[asyncio.Task[T]]) -> None:
+    for call in running:
+        call.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    running.clear()  # what failed holds the frame that called, which is not to hold what failed
 
 
 class Attended:
@@ -227,8 +232,9 @@ class Attended:
 
     async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._timer.cancel()
-        if self._watching is not None:
-            self._watching.cancel()
+        watching, self._watching = self._watching, None  # it holds this, in its error too
+        if watching is not None:
+            watching.cancel()
         if self._gone and kind is asyncio.CancelledError:
             if sys.version_info >= (3, 11) and self._working is not None:
                 self._working.uncancel()

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
+from types import FrameType
 
 import pytest
 
 from nexusai.error import ConfigurationError
 from nexusai.providers import (
+    AdapterError,
     BudgetExceededError,
     CapabilityError,
     ChatRequest,
@@ -25,7 +28,9 @@ from nexusai.providers import (
     Router,
     TimeoutError,
     ValidationError,
+    trial,
 )
+from nexusai.providers.transport import HttpResponse
 from tests.fixtures.vendor import Vendor, answered, endpoint, refused, sse
 
 HI = ChatRequest("m", [{"role": "user", "content": "hi"}])
@@ -394,6 +399,42 @@ def test_a_hook_that_fails_does_not_fail_the_call(caplog):
     vendor = Vendor(answered())
     assert vendor.run(vendor.calls(hooks=[hook]).call("chat", HI)).content == "Hi"
     assert "hook" in caplog.text
+
+
+def test_a_stream_longer_than_any_answer_is_broken_off(monkeypatch):
+    monkeypatch.setattr(trial, "MAX_ANSWER_BYTES", 1000)
+    vendor = Vendor(sse(*["word "] * 100))
+    with pytest.raises(AdapterError, match="more than 1000 bytes"):
+        vendor.run(vendor.calls().call("stream", HI))
+    assert 0 < len(vendor.emitted) < 100
+
+
+@pytest.mark.parametrize(
+    "answers", [[refused(400)], [refused(500)], [TimeoutError("late")], sse("a", end=False)]
+)
+@pytest.mark.parametrize("operation", ["chat", "stream"])
+def test_a_failed_call_leaves_nothing_that_holds_itself(operation, answers):
+    """What it read would stay in memory until garbage is looked for, which the platform does seldom."""
+    vendor = Vendor(*(answers if isinstance(answers[0], HttpResponse) else [answers]))
+    calls = vendor.calls()
+
+    def fail():
+        with pytest.raises(AdapterError):
+            vendor.run(calls.call_at("openai_compatible", operation, HI))
+
+    fail()
+    gc.collect()
+    gc.disable()
+    try:
+        fail()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kept = {found.f_code.co_name for found in gc.garbage if isinstance(found, FrameType)}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert kept & {"run", "_driven", "_repeated", "_exchange", "_pause_after"} == set()
 
 
 def test_a_record_holds_neither_prompt_nor_answer():
