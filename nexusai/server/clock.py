@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -14,7 +15,13 @@ def now_ms() -> int:
 
 def rfc3339(milliseconds: int) -> str:
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, timezone.utc).isoformat()[:19]}.{rest:03d}Z"
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(64)
+def _second(seconds: int) -> str:
+    """Most of what is shown at one time is of the same few seconds."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat()[:19]
 
 
 def milliseconds(moment: datetime) -> int:

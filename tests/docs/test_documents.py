@@ -28,6 +28,7 @@ DOCUMENTS = (
     "docs/keys.md",
     "docs/conversations.md",
     "docs/gateway.md",
+    "docs/observability.md",
     "docs/jobs/design.md",
 )
 PAGES = [

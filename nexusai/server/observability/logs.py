@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TextIO
 
 import orjson
@@ -20,7 +20,8 @@ from nexusai.server.traffic import Exchange, TaskRun, Work
 __all__ = ["Format", "Log", "unhandled"]
 
 Format = Literal["auto", "json", "pretty"]
-Facts = MutableMapping[str, Any]
+Facts = dict[str, Any]
+Renderer = Callable[[Any, str, Facts], "str | bytes"]
 
 QUIET: Final = frozenset({"/health", "/health/live", "/health/ready", "/api/v1/health", "/metrics"})
 """Routes that machines ask all day: at `debug`, unless something is wrong with them."""
@@ -37,12 +38,7 @@ class Log:
         self._redact = Redactor(environ)
         self.handler: logging.Handler = _Lines(self)
         pretty = form == "pretty" or (form == "auto" and stream.isatty())
-        self._render = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if pretty else _json
-        self._access = structlog.wrap_logger(
-            None,
-            processors=[_stamped, self._render, self._written],
-            wrapper_class=structlog.make_filtering_bound_logger(self._level),
-        ).bind()
+        self._render: Renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if pretty else _JSON
 
     def start(self) -> None:
         """Take over what the platform and its libraries log; of the libraries, warnings."""
@@ -64,7 +60,8 @@ class Log:
         if level < self._level:
             return
         known = exchange.route is not None
-        facts = {
+        facts: Facts = {
+            "event": "request",
             "request_id": exchange.request_id,
             "method": exchange.method[:20],
             "path": exchange.path[:LONGEST] if known else self._redact(exchange.path[:LONGEST]),
@@ -74,14 +71,15 @@ class Log:
             facts["client_gone"] = True
         if exchange.task_id is not None:
             facts["task_id"] = exchange.task_id
-        self._access.log(level, "request", **facts, **_facts(exchange))
+        self.writer.write(self._line(level, facts, exchange), now=level >= logging.WARNING)
 
     def task(self, run: TaskRun) -> None:
         """The line of an attempt at a task."""
         level = logging.WARNING if run.code == "INTERNAL_ERROR" else logging.INFO
         if level < self._level:
             return
-        facts = {
+        facts: Facts = {
+            "event": "task",
             "request_id": run.request_id,
             "task_id": run.task_id,
             "task_type": run.task_type,
@@ -89,11 +87,14 @@ class Log:
             "attempt": run.attempt,
             "waited_ms": _ms(run.waited),
         }
-        self._access.log(level, "task", **facts, **_facts(run))
+        self.writer.write(self._line(level, facts, run), now=level >= logging.WARNING)
 
-    def _written(self, _: Any, level: str, line: Any) -> str:
-        self.writer.write(line, now=level in ("warning", "error", "critical"))
-        raise structlog.DropEvent
+    def _line(self, level: int, facts: Facts, work: Work | None = None) -> str:
+        name = logging.getLevelName(level).lower()
+        line: Facts = {"timestamp": rfc3339(now_ms()), "level": name, **facts}
+        if work is not None:
+            _add(line, work)
+        return str(self._render(None, name, line))
 
     # What is told on the way
 
@@ -101,15 +102,15 @@ class Log:
         """A line of the standard library's logging: without secrets, and without what errors may quote."""
         whole = self._level <= logging.DEBUG
         facts: Facts = {
-            "event": _message(record, whole).encode("utf-8", "backslashreplace").decode(),
+            "event": _plain(_message(record, whole)),
             "logger": record.name,
             "request_id": getattr(record, "request_id", request_id.get()),
         }
         if record.exc_info and record.exc_info[1] is not None:
             facts["error"] = type(record.exc_info[1]).__name__
-            facts["exception"] = stack(record.exc_info[1], whole=whole)
-        line = self._render(None, level := record.levelname.lower(), _stamped(None, level, facts))
-        self.writer.write(self._redact(str(line)), now=record.levelno >= logging.WARNING)
+            facts["exception"] = _plain(stack(record.exc_info[1], whole=whole))
+        line = self._line(record.levelno, facts)
+        self.writer.write(self._redact(line), now=record.levelno >= logging.WARNING)
 
 
 def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -141,6 +142,11 @@ def _message(record: logging.LogRecord, whole: bool) -> str:
     return record.getMessage()
 
 
+def _plain(text: str) -> str:
+    """Text that JSON can hold: names of files may be no Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class _Told(str):
     """The same for `%s` and for `%r`."""
 
@@ -156,50 +162,46 @@ def _level_of(exchange: Exchange) -> int:
     return logging.DEBUG if exchange.path in QUIET else logging.INFO
 
 
-def _facts(work: Work) -> dict[str, Any]:
+def _add(line: Facts, work: Work) -> None:
     """What is told of requests and tasks alike, as far as it is known."""
-    facts: dict[str, Any] = {"ms": _ms(work.seconds)}
+    line["ms"] = _ms(work.seconds)
     if work.project is not None:
-        facts["project"] = work.project
+        line["project"] = work.project
     if work.key_id is not None:
-        facts["key_id"] = work.key_id
+        line["key_id"] = work.key_id
     if work.code is not None:
-        facts["code"] = work.code
+        line["code"] = work.code
         if work.error is not None:
-            facts["error"] = work.error
-    return facts | _calls(work) if work.calls else facts
+            line["error"] = work.error
+    if work.calls:
+        _add_calls(line, work)
 
 
-def _calls(work: Work) -> dict[str, Any]:
-    facts = {
-        "provider": work.provider,
-        "model": (work.model or "")[:LONGEST],
-        "upstream_ms": _ms(work.upstream),
-    }
+def _add_calls(line: Facts, work: Work) -> None:
+    line["provider"], line["model"] = work.provider, (work.model or "")[:LONGEST]
+    line["upstream_ms"] = _ms(work.upstream)
     if work.first_chunk is not None:
-        facts["first_chunk_ms"] = _ms(work.first_chunk)
+        line["first_chunk_ms"] = _ms(work.first_chunk)
     if work.tokens is not None:
-        facts["prompt_tokens"], facts["completion_tokens"] = work.tokens
-    if work.priced and work.tokens is not None:
-        facts["cost_usd"] = round(work.dollars, 10)
+        line["prompt_tokens"], line["completion_tokens"] = work.tokens
+        if work.priced:
+            line["cost_usd"] = round(work.dollars, 10)
     if work.calls > 1:
-        facts["calls"] = work.calls
+        line["calls"] = work.calls
     if work.attempts > work.calls:
-        facts["attempts"] = work.attempts
+        line["attempts"] = work.attempts
     if work.fallback is not None:
-        facts["fallback_from"] = work.fallback[:LONGEST]
+        line["fallback_from"] = work.fallback[:LONGEST]
     if work.cut:
-        facts["cut"] = True
-    return facts
+        line["cut"] = True
 
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 2)
 
 
-def _stamped(_: Any, level: str, facts: Facts) -> Facts:
-    return {"timestamp": rfc3339(now_ms()), "level": level, "event": facts.pop("event"), **facts}
-
-
-def _json(_: Any, __: str, facts: Facts) -> str:
+def _dumps(facts: Any, **_: Any) -> str:
     return orjson.dumps(facts, default=str).decode()
+
+
+_JSON: Final = structlog.processors.JSONRenderer(serializer=_dumps)
