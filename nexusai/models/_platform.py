@@ -27,15 +27,19 @@ class Model(Answer):
     """A model that the platform offers."""
 
     name: str = Field(description="What to pass as `model`.")
-    provider: str | None = Field(default=None, description="Who runs it.")
+    provider: str | None = Field(default=None, description="Who runs it; `route` where that differs.")
+    type: str = Field(default="model", description="`model`; `alias`: a name for one; `route`: for several.")
+    models: list[str] = Field(
+        default_factory=list, description="What a call to an alias or a route may get to.", repr=False
+    )
     capabilities: list[str] = Field(default_factory=list, description="What it can do.", repr=False)
     context_window: int | None = Field(default=None, description="Tokens of prompt and answer together.")
     prices: dict[str, Any] | None = Field(default=None, description="What it costs.", repr=False)
 
     @property
     def id(self) -> str:
-        """Its name with its provider's, which is no other model's."""
-        whole = self.provider is None or self.name.startswith(f"{self.provider}/")
+        """The name that is no other model's: with its provider's, but for an alias or a route."""
+        whole = self.type != "model" or self.provider is None or self.name.startswith(f"{self.provider}/")
         return self.name if whole else f"{self.provider}/{self.name}"
 
 

@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/files.md",
     "docs/audio.md",
     "docs/knowledge_bases.md",
+    "docs/configuration.md",
     "docs/keys.md",
     "docs/conversations.md",
     "docs/gateway.md",

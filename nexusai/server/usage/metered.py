@@ -76,7 +76,7 @@ class Meter:
     def replace(self, prices: Prices, free: Collection[str], names: Names) -> None:
         """Go by other prices and names from now on.
 
-        `free` are the providers that take no money for models whose price is not known.
+        `free` are the providers that take no money, but for models that have a price all the same.
         """
         self._prices, self._free, self._names = prices, free, names
 
@@ -108,9 +108,15 @@ class Meter:
         costs = [
             self._dollars(name, model, request, tokens)
             for name, model in targets
-            if name not in self._free or self._prices.has(name, model)
+            if not self._takes_nothing(name, model)
         ]
         return max(costs, default=None)
+
+    def _takes_nothing(self, provider: str, model: str) -> bool:
+        """Whether a provider that takes no key has no price for a model either."""
+        found = self._prices.models.find(provider, model)
+        price = found.model.price if found is not None else None
+        return provider in self._free and (price is None or price.input == price.output == 0)
 
     def _dollars(self, provider: str, model: str, request: Any, tokens: Usage) -> float:
         """Raises a 403 `Problem` where nobody knows what the call costs: a budget would not hold."""

@@ -443,3 +443,56 @@ def test_a_record_holds_neither_prompt_nor_answer():
     vendor.run(vendor.calls(hooks=[records.append]).call("chat", HI))
     assert "the answer" not in repr(records)
     assert "'hi'" not in repr(records)
+
+
+# What another takes over
+
+
+def opened(vendor):
+    """Calls whose breaker for `a` is open."""
+    calls = vendor.calls("a", "b", retry=RetryPolicy(max_retries=0))
+    for _ in range(5):
+        with pytest.raises(RetryableError):
+            vendor.run(calls.call_at("a", "chat", HI))
+    return calls
+
+
+def test_breakers_of_what_has_not_changed_are_taken_over():
+    vendor = Vendor(refused(500))
+    before, calls = opened(vendor), vendor.calls("a", "b")
+    calls.inherit(before)
+    with pytest.raises(CircuitOpenError):
+        vendor.run(calls.call_at("a", "chat", HI))
+
+
+def test_a_provider_under_another_key_begins_anew():
+    vendor = Vendor(refused(500))
+    before, calls = opened(vendor), vendor.calls("a", "b")
+    calls.endpoints["a"] = endpoint("a", api_key="another")
+    calls.inherit(before)
+    assert calls.states("a") == {}
+
+
+def test_limiters_are_taken_over_unless_the_limit_is_another():
+    vendor = Vendor(answered())
+    strict, loose = {"a": RateLimit(1, max_wait=0)}, {"a": RateLimit(2, max_wait=0)}
+    before = vendor.calls("a", limits=strict)
+    vendor.run(before.call_at("a", "chat", HI))
+    same, other = vendor.calls("a", limits=strict), vendor.calls("a", limits=loose)
+    same.inherit(before)
+    other.inherit(before)
+    with pytest.raises(RateLimitError):
+        vendor.run(same.call_at("a", "chat", HI))
+    assert vendor.run(other.call_at("a", "chat", HI)).content == "Hi"
+
+
+def test_who_was_fast_and_healthy_is_remembered():
+    vendor = Vendor(refused(500))
+    before = vendor.calls("a", "b", router=route("r", "a", "b"), retry=RetryPolicy(max_retries=0))
+    with pytest.raises(RetryableError):
+        vendor.run(before.call_at("a", "chat", HI))
+    calls = vendor.calls("a", "b", router=route("r", "a", "b"))
+    facts = {"now": vendor.now, "random": 0.49}
+    assert next(calls.router.candidates("r", **facts)).provider == "a"
+    calls.inherit(before)
+    assert next(calls.router.candidates("r", **facts)).provider == "b"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from nexusai.providers.types import Capability
-from nexusai.server.catalogue import Catalogue
+from nexusai.server.catalogue import Catalogue, Names
 from nexusai.server.http import Problem
 
 
@@ -93,3 +93,58 @@ async def test_closing_it_closes_every_provider_and_the_transport(vendors: dict[
     await Catalogue(vendors, transport).aclose()  # type: ignore[arg-type]
 
     assert all(vendor.closed for vendor in [*vendors.values(), transport])
+
+
+@pytest.fixture
+def named(vendors: dict[str, Vendor]) -> Catalogue:
+    """One with an alias, and a route of a model that has no pictures and one that has."""
+    names = Names({"fast": ("local", "simulate")}, {"smart": [("cloud", "a"), ("local", "text")]})
+    routes = {"smart": Vendor("route", {"chat": "smart"})}
+    return Catalogue(vendors, routes=routes, names=names)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "chosen"),
+    [
+        (None, "fast", ("local", "simulate")),
+        (None, "smart", ("route", "smart")),
+        (None, "route/smart", ("route", "smart")),
+        ("route", "smart", ("route", "smart")),
+        ("cloud", "fast", ("cloud", "fast")),
+        ("cloud", "smart", ("cloud", "smart")),
+        (None, None, ("cloud", "cloud-chat")),
+    ],
+)
+def test_an_alias_and_a_route_are_found_where_no_provider_is_named(
+    named: Catalogue, provider: str | None, model: str | None, chosen: tuple[str, str]
+):
+    assert named.resolve("chat", provider, model) == chosen
+
+
+@pytest.mark.parametrize(
+    ("capability", "model", "told"),
+    [
+        ("images", "smart", "not all models of smart have images; these have: cloud"),
+        ("chat", "smrt", "there is no route 'smrt'; there are: smart"),
+        ("chat", None, "there is no route ''; there are: smart"),
+    ],
+)
+def test_what_a_route_cannot_do_is_told(
+    named: Catalogue, capability: Capability, model: str | None, told: str
+):
+    with pytest.raises(Problem) as refused:
+        named.resolve(capability, "route", model)
+    assert told in refused.value.detail
+
+
+def test_a_name_says_whose_it_is_or_not(named: Catalogue):
+    known = ("fast", "smart", "route/smart", "local/any")
+    assert [named.says_provider(name) for name in (*known, "any", "route/any")] == [True] * 4 + [False] * 2
+
+
+def test_another_catalogue_takes_the_place_of_this_one(named: Catalogue, vendors: dict[str, Vendor]):
+    named.replace(Catalogue({"local": vendors["local"]}))  # type: ignore[dict-item]
+
+    assert named.get("cloud") is None
+    assert named.get("route", "smart") is None
+    assert named.resolve("chat", None, "fast") == ("local", "fast")
