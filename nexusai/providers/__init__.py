@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from nexusai.providers.transport import HttpRequest, HttpResponse, HttpStream, SyncTransport, Transport
     from nexusai.providers.transport_aiohttp import AiohttpTransport
     from nexusai.providers.transport_http import HttpTransport
+    from nexusai.providers.transport_httptools import HttptoolsTransport
     from nexusai.providers.transport_httpx import HttpxTransport
     from nexusai.providers.types import (
         Capability,
@@ -108,6 +109,7 @@ __all__ = [
     "HttpResponse",
     "HttpStream",
     "HttpTransport",
+    "HttptoolsTransport",
     "HttpxTransport",
     "ImageRequest",
     "ImageResponse",
@@ -174,6 +176,7 @@ _MODULES = (
     "transport_http",
     "transport_httpx",
     "transport_aiohttp",
+    "transport_httptools",
 )
 """Where the names are, cheapest to import first."""
 
