@@ -73,6 +73,9 @@ def create_app(platform: Platform) -> ASGIApp:
     calls = Calls(platform.catalogue, platform.guard, platform.conversation_log)
     openai = OpenAIRoutes(calls, platform.keys, settings.max_body_bytes)
     anthropic = AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)
+    responses = ResponsesRoutes(
+        calls, platform.keys, platform.responses, platform.files, settings.max_body_bytes
+    )
     api = FastAPI(
         title="Nexus AI", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -92,9 +95,7 @@ def create_app(platform: Platform) -> ASGIApp:
             MediaRoutes(calls, platform.keys, platform.files, settings.max_body_bytes),
             SoundRoutes(calls, platform.keys, settings.max_body_bytes),
         ),
-        _responses(
-            ResponsesRoutes(calls, platform.keys, platform.responses, platform.files, settings.max_body_bytes)
-        ),
+        _responses(responses),
         _anthropic(anthropic),
         _machines(
             HealthRoutes(platform.health),
@@ -116,6 +117,7 @@ def create_app(platform: Platform) -> ASGIApp:
         "/v1/chat/completions": openai.chat,
         "/v1/embeddings": openai.embeddings,
         "/v1/messages": anthropic.messages,
+        "/v1/responses": responses.create_response,
     }
     posts = {path: Endpoint(route) for path, route in busiest.items()}
     app: ASGIApp = _Shortcut(posts, Endpoint(tasks.get), api)

@@ -117,7 +117,7 @@ ASKED: list[dict[str, Any]] = [
     {"input": [{"type": "function_call_output", "call_id": 5}]},
     {"input": [{"type": "function_call_output", "call_id": "x", "output": {}}]},
     {"input": [ITEM, {"type": "reasoning", "encrypted_content": 5}]},
-    {"input": [ITEM, {"type": "reasoning", "summary": 5, "encrypted_content": "nexus.AAAA"}]},
+    {"input": [ITEM, {"type": "reasoning", "summary": 5, "encrypted_content": "nexus-AAAA"}]},
     {"input": [{**ITEM, "id": 5}]},
     {"input": "hi", "tools": [{}]},
     {"input": "hi", "tools": [{"type": ["x"]}]},

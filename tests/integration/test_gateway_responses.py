@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from PIL import Image
 from pydantic import BaseModel
 
 from nexusai.testing import Platform
@@ -266,6 +268,66 @@ def test_items_are_referred_to_by_their_ids(client: openai.OpenAI) -> None:
     assert "a tall tower" in second.output_text
     with pytest.raises(openai.NotFoundError, match="msg_nowhere"):
         client.responses.create(model="gpt-4o-mini", input=[{"type": "item_reference", "id": "msg_nowhere"}])
+
+
+def test_files_of_the_platform_are_spoken_of_by_their_ids(
+    client: openai.OpenAI, platform: Platform, upstream: Upstream, others: dict[str, Upstream]
+) -> None:
+    """In later turns, too: what is kept is the id."""
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "PNG")
+    with platform.client() as admin:
+        stored = admin.files.upload(("dot.png", out.getvalue(), "image/png"))
+    parts: list[Any] = [
+        {"type": "input_text", "text": "what is it"},
+        {"type": "input_image", "file_id": stored.id, "detail": "auto"},
+    ]
+    first = client.responses.create(model="openai/gpt-4o-mini", input=[{"role": "user", "content": parts}])
+    [call] = upstream.calls("/v1/responses")[-1:]
+    assert call["body"]["input"][0]["content"][1]["image_url"].startswith("data:image/png;base64,")
+    others["anthropic"].forget()
+    client.responses.create(
+        model="claude-haiku-4-5", input="and now", previous_response_id=first.id, max_output_tokens=99
+    )
+    [call] = others["anthropic"].calls("/v1/messages")
+    assert [part["type"] for part in call["body"]["messages"][0]["content"]] == ["text", "image"]
+    [item] = client.responses.input_items.list(first.id)
+    assert stored.id in item.to_json()
+    parts[1]["file_id"] = "file_none"
+    with pytest.raises(openai.BadRequestError, match="file_none"):
+        client.responses.create(model="gpt-4o-mini", input=[{"role": "user", "content": parts}])
+
+
+def test_calls_are_in_the_usage(client: openai.OpenAI, platform: Platform) -> None:
+    models = ["openai/gpt-4o-mini", "openai_compatible/echo", "claude-haiku-4-5", "gemini/gemini-2.5-flash"]
+    with platform.client() as admin:
+        key = admin.keys.create("counted responses", scopes=["invoke", "admin"])
+        with openai.OpenAI(api_key=key.api_key, base_url=f"{platform.url}/v1") as counted:
+            made = [
+                counted.responses.create(model=model, input="one two", max_output_tokens=99)
+                for model in models
+            ]
+            for model in models:
+                with counted.responses.stream(model=model, input="one", max_output_tokens=99) as stream:
+                    made.append(stream.get_final_response())
+        [row] = admin.usage.get(key=key.id)
+    used = [answer.usage for answer in made if answer.usage]
+    assert row.requests == len(made) == len(used)
+    assert row.prompt_tokens == sum(usage.input_tokens for usage in used)
+    assert row.completion_tokens == sum(usage.output_tokens for usage in used)
+
+
+def test_as_many_responses_as_tasks_are_under_way(platform: Platform, upstream: Upstream) -> None:
+    with platform.client() as admin:
+        key = admin.keys.create("one response", rate_limits={"concurrent_tasks": 1})
+    with openai.OpenAI(api_key=key.api_key, base_url=f"{platform.url}/v1", max_retries=0) as one:
+        for model in ("openai/gpt-4o-mini", "openai_compatible/echo"):
+            with one.responses.create(model=model, input="a b [[hang=1]]", stream=True) as stream:
+                next(iter(stream))
+                with pytest.raises(openai.RateLimitError, match="as many calls under way"):
+                    one.responses.create(model=model, input="x")
+            hung_up(upstream)
+            upstream.forget()
 
 
 # What is kept

@@ -29,7 +29,7 @@ Loc = Sequence[str | int]
 _CONTENTS: Final = ("content", "output")
 _FILE: Final = "file_"
 """What the ids of our files begin with; OpenAI's have a dash."""
-_SEAL: Final = "nexus."
+_SEAL: Final = "nexus-"
 """What the secret part of a thought begins with that another provider than OpenAI had."""
 _PREFIXES: Final[Mapping[str, str]] = {
     "message": "msg",

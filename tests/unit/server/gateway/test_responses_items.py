@@ -60,7 +60,7 @@ def test_a_thought_is_given_back_to_its_provider_alone() -> None:
     assert messages_of([thought("other"), said("x")], None)[0]["reasoning_blocks"] == BLOCKS
 
 
-@pytest.mark.parametrize("secret", ["nexus.", "nexus.!", "nexus.e30=", "nexus.WzFd", "nexus.bnVsbA=="])
+@pytest.mark.parametrize("secret", ["nexus-", "nexus-!", "nexus-e30=", "nexus-WzFd", "nexus-bnVsbA=="])
 def test_a_secret_that_was_tampered_with_is_none(secret: str) -> None:
     item = {"type": "reasoning", "summary": [], "encrypted_content": secret}
     assert messages_of([item, said("x")], "vendor") == [{"role": "assistant", "content": "x"}]
