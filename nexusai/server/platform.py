@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from nexusai.error import ConfigurationError
 from nexusai.providers.pricing import default_prices
@@ -39,7 +40,7 @@ from nexusai.server.knowledge.search import Search
 from nexusai.server.knowledge.service import KnowledgeService
 from nexusai.server.knowledge.sqlite_index import SqliteIndex
 from nexusai.server.knowledge.store import KnowledgeStore
-from nexusai.server.observability.health import Health
+from nexusai.server.observability.health import Health, seldom
 from nexusai.server.observability.labels import KnownModels
 from nexusai.server.observability.logs import Log
 from nexusai.server.observability.metrics import Metrics
@@ -74,6 +75,8 @@ from nexusai.server.webhooks.store import WebhookStore
 __all__ = ["Platform"]
 
 Hook = Callable[[CallRecord], object]
+BUCKET_CHECKED: Final = 30.0
+"""Seconds for which a bucket that could be written counts as well."""
 
 
 class Platform:
@@ -85,10 +88,11 @@ class Platform:
         self.tracing: Tracing | None = None
         self._data = DataDir(settings.data_dir)
         self._changing = asyncio.Lock()
+        self._hide: Callable[[Setup], object] = _nothing
 
     async def open(self) -> None:
         """Raises `ConfigurationError` when the data folder or the configuration will not do."""
-        setup = load(self.settings)
+        setup = self._setup = load(self.settings)
         self._data.acquire()
         try:
             migrate(self._data.database)
@@ -216,8 +220,9 @@ class Platform:
         runner.on_ended = self.traffic.task_ended
         if self.tracing is not None:
             runner.spans = self.tracing.task
+        stored = storage.check if settings.storage is None else seldom(storage.check, BUCKET_CHECKED)
         self.health: Health = Health(
-            {"database": self.probe, "storage": storage.check, "queue": self._dispatcher.check}, self.traffic
+            {"database": self.probe, "storage": stored, "queue": self._dispatcher.check}, self.traffic
         )
         self.batches: BatchService = BatchService(
             BatchStore(self._database), self.tasks, self.files, self.webhooks, self.keys.caller
@@ -264,6 +269,7 @@ class Platform:
             setup = await asyncio.to_thread(load, self.settings)
             self._providers.change(setup)
             self._known.forget()
+            self._hide(setup)
             self._known.forget()
             return setup
 
@@ -279,6 +285,8 @@ class Platform:
 
     def watched_by(self, log: Log) -> None:
         """Write a line for each request and each task."""
+        self._hide = lambda setup: log.redact.learn(each.api_key for each in setup.providers.values())
+        self._hide(self._setup)
         self.traffic.requests.append(log.request)
         self.traffic.tasks.append(log.task)
         self.readings.lines_dropped = lambda: log.writer.dropped
@@ -307,3 +315,7 @@ class Platform:
             await self.tracing.aclose()
         self._database.close()
         self._data.release()
+
+
+def _nothing(setup: Setup) -> None:
+    pass

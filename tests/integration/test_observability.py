@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -13,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from nexusai.testing import Platform
 from tests.fixtures.openai_upstream import Upstream
 from tests.integration.conftest import of_upstream
+from tests.integration.test_shutdown import until
 
 PROMPT = "a sentence that only its writer and the model read"
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": PROMPT}]}
@@ -103,6 +106,61 @@ def test_what_is_refused_is_a_line_with_its_code(platform: Platform) -> None:
     assert line.items() >= {"status": 401, "code": "UNAUTHORIZED"}.items()
     assert "key_id" not in line
     assert "somebody" not in "\n".join(platform.log)
+
+
+def test_a_client_that_hangs_up_is_told_of_with_what_was_produced(platform: Platform) -> None:
+    slow = {"role": "user", "content": f"{PROMPT} [[delay=0.1]]"}
+    headers = {"Authorization": f"Bearer {platform.api_key}"}
+    body = {**CHAT, "messages": [slow], "stream": True}
+    with httpx.stream("POST", f"{platform.url}/v1/chat/completions", json=body, headers=headers) as answer:
+        next(line for line in answer.iter_lines() if '"content":" ' in line)
+    until(lambda: figures(platform).get("nexus_clients_gone_total"))
+
+    [line] = [line for line in stopped(platform) if line["event"] == "request"]
+    assert line.items() >= {"status": 200, "client_gone": True, "cut": True}.items()
+    assert line["completion_tokens"] > 0
+
+
+def test_a_fault_inside_is_told_by_where_it_came_from_and_by_no_words_of_the_caller(
+    platform: Platform, upstream: Upstream
+) -> None:
+    asked = {"task_type": "text_generation", "input": {"prompt": PROMPT}, "metadata": {"note": PROMPT}}
+    with closing(sqlite3.connect(platform.data_dir / "nexus.db")) as connection, client(platform) as http:
+        connection.execute("ALTER TABLE tasks RENAME TO elsewhere")
+        answer = http.post("/api/v1/invoke", json=asked)
+        ready = http.get("/health/ready")
+        connection.execute("ALTER TABLE elsewhere RENAME TO tasks")
+
+    lines = stopped(platform)
+    [fault] = [
+        line
+        for line in lines
+        if line.get("request_id") == answer.headers["x-request-id"]
+        if "exception" in line
+    ]
+    [line] = [line for line in lines if line["event"] == "request"][:1]
+    assert answer.status_code == ready.status_code == 503
+    assert ready.json()["checks"] == {"database": "failed: OperationalError", "storage": "ok", "queue": "ok"}
+    assert "group_commit.py" in fault["exception"]
+    assert line.items() >= {"code": "SERVICE_UNAVAILABLE", "error": "OperationalError"}.items()
+    log = "\n".join(platform.log)
+    for secret in (platform.api_key, upstream.api_key, PROMPT):
+        assert secret not in log
+
+
+def test_a_vendor_out_of_reach_is_told_of_without_the_secrets_of_its_address() -> None:
+    key = "vendor-key-of-no-known-form"
+    vendor = {"BASE_URL": "http://somebody:hunter22@127.0.0.1:1/v1", "API_KEY": key, "MODEL": "echo"}
+    with Platform({f"NEXUS_PROVIDER_{name}": value for name, value in vendor.items()}) as platform:
+        with client(platform) as http:
+            answer = http.post("/v1/chat/completions", json={**CHAT, "model": "echo"})
+        lines = stopped(platform)
+
+    assert answer.status_code >= 500
+    assert lines[-1]["code"]
+    log = "\n".join(platform.log)
+    for secret in (key, "hunter22", PROMPT, platform.api_key):
+        assert secret not in log
 
 
 def test_the_figures_are_there_for_prometheus(platform: Platform) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from typing import Final
 
 from nexusai.server.http import Problem
 from nexusai.server.traffic import Traffic
 
-__all__ = ["Check", "Health"]
+__all__ = ["Check", "Health", "seldom"]
 
 logger: logging.Logger = logging.getLogger("nexusai.server")
 
@@ -19,6 +20,20 @@ PATIENCE: Final = 5.0
 
 Check = Callable[[], Awaitable[object]]
 """Looks whether a part works, and raises when it does not."""
+
+
+def seldom(check: Check, seconds: float) -> Check:
+    """A check that costs money: while it was fine lately, it is not made again."""
+    fine_until = -inf
+
+    async def remembered() -> None:
+        nonlocal fine_until
+        now = asyncio.get_running_loop().time()
+        if now >= fine_until:
+            await check()
+            fine_until = now + seconds
+
+    return remembered
 
 
 class Health:

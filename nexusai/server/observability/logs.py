@@ -35,7 +35,7 @@ class Log:
     def __init__(self, stream: TextIO, environ: Mapping[str, str], level: str, form: Format = "auto") -> None:
         self.writer: LineWriter = LineWriter(stream)
         self._level = logging.getLevelName(level.upper())
-        self._redact = Redactor(environ)
+        self.redact: Redactor = Redactor(environ)
         self.handler: logging.Handler = _Lines(self)
         pretty = form == "pretty" or (form == "auto" and stream.isatty())
         self._render: Renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if pretty else _JSON
@@ -64,7 +64,7 @@ class Log:
             "event": "request",
             "request_id": exchange.request_id,
             "method": exchange.method[:20],
-            "path": exchange.path[:LONGEST] if known else self._redact(exchange.path[:LONGEST]),
+            "path": exchange.path[:LONGEST] if known else self.redact(exchange.path[:LONGEST]),
             "status": exchange.status,
         }
         if exchange.gone:
@@ -110,7 +110,7 @@ class Log:
             facts["error"] = type(record.exc_info[1]).__name__
             facts["exception"] = _plain(stack(record.exc_info[1], whole=whole))
         line = self._line(record.levelno, facts)
-        self.writer.write(self._redact(line), now=record.levelno >= logging.WARNING)
+        self.writer.write(self.redact(line), now=record.levelno >= logging.WARNING)
 
 
 def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from nexusai.error import ConfigurationError
@@ -34,8 +34,13 @@ class Redactor:
     """Knows the secrets of an environment, and what a secret looks like."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        values = {value for name, value in environ.items() if _NAMED.search(name) and len(value) >= SHORTEST}
-        known = "|".join(re.escape(value) for value in sorted(values, key=len, reverse=True))
+        self._secrets: set[str] = set()
+        self.learn(value for name, value in environ.items() if _NAMED.search(name))
+
+    def learn(self, secrets: Iterable[str | None]) -> None:
+        """Hide these too, from now on."""
+        self._secrets |= {secret for secret in secrets if secret and len(secret) >= SHORTEST}
+        known = "|".join(re.escape(secret) for secret in sorted(self._secrets, key=len, reverse=True))
         self._known = re.compile(known) if known else None
 
     def __call__(self, text: str) -> str:
