@@ -66,6 +66,7 @@ def _lines(setup: Setup) -> Iterator[str]:
     yield from _part("default models", [[name, use] for name, use in models.items()])
     yield from _part("aliases", [[name, f"{to.provider}/{to.model}"] for name, to in setup.aliases.items()])
     yield from _part("routes", [[name, *_route(route)] for name, route in setup.named_routes.items()])
+    yield from _part("models", [[name, *_model(setup, name)] for name in setup.described])
     yield from _part("limits", [[name, *_limit(limit)] for name, limit in setup.limits.items()])
     yield from _part("settings", [[name] for name in setup.settings])
 
@@ -103,6 +104,18 @@ def _route(route: Route) -> Iterator[str]:
         yield f"then {', '.join(route.fallbacks)}"
     if route.on:
         yield f"also for {', '.join(route.on)}"
+
+
+def _model(setup: Setup, name: str) -> Iterator[str]:
+    provider, _, model = name.partition("/")
+    found = setup.models.find(provider, model)
+    if found is None:  # one of a family, `gpt-*`
+        return
+    price = found.model.price
+    if found.model.context_window is not None:
+        yield f"{found.model.context_window} tokens"
+    if price is not None and price.input is not None:
+        yield f"{price.input:g} in, {price.output or 0:g} out, {price.currency} for a million"
 
 
 def _limit(limit: RateLimit) -> Iterator[str]:

@@ -39,6 +39,8 @@ class Setup:
     routes: Sequence[Route] = ()
     """Those of the file, and one named `provider/model` for each model that one of them falls back to."""
     models: Models = field(default_factory=default_models)
+    described: Sequence[str] = ()
+    """The models of which the file says something, as `provider/model`."""
     limits: Mapping[str, RateLimit] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What the platform has to make of it."""
@@ -91,14 +93,15 @@ class _Reading:
         self.aliases = self._entries("aliases", self._named, self._target)
         routes = self._routes()
         limits = self._entries("limits", self._model_or_provider, self._limit)
-        models = self._models(providers)
+        lines = self._lines()
+        models = self._models(providers, lines)
         settings: Any = {}
         with self.findings.at("settings"):
             settings = check_settings(checks.filled(self.sections["settings"], self.environ))
         self.findings.settle()
         listed = self.sections["providers"]
         sources = {name: key_source(name, listed.get(name), self.environ) for name in providers}
-        return Setup(providers, sources, self.off, self.aliases, routes, models, limits, settings)
+        return Setup(providers, sources, self.off, self.aliases, routes, models, [*lines], limits, settings)
 
     def _entries(
         self, part: str, name_check: Callable[[str], object], check: Callable[[Any], T]
@@ -218,8 +221,13 @@ class _Reading:
         }
         return RateLimit(**checks.settings(known, self.environ)(value))
 
-    def _models(self, providers: Mapping[str, ProviderConfig]) -> Models:
+    def _models(self, providers: Mapping[str, ProviderConfig], lines: Mapping[str, Any]) -> Models:
         """The built-in table under the names of all providers, and what the file says over it."""
+        table = default_models().under({name: config.provider for name, config in providers.items()})
+        return table.merged(lines) if lines else table
+
+    def _lines(self) -> dict[str, dict[str, Any]]:
+        """What the file says of models, as the table of models has it."""
         known = {
             "context_window": checks.count(1),
             "max_output_tokens": checks.count(1),
@@ -231,8 +239,7 @@ class _Reading:
         prices = self._entries("prices", self._target, lambda value: _price(value, self.environ))
         for name, price in prices.items():
             lines[name] = {**lines.get(name, {}), "price": price}
-        table = default_models().under({name: config.provider for name, config in providers.items()})
-        return table.merged(lines) if lines else table
+        return lines
 
 
 def _reason(value: Any) -> Reason:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -30,12 +31,16 @@ providers:
   first: {{provider: openai_compatible, base_url: "{url}", api_key: "${{KEY}}", max_retries: 0}}
   second: {{provider: openai_compatible, base_url: "{url}", api_key: "${{KEY}}", max_retries: 0}}
   closed: {{provider: openai_compatible, base_url: "{url}", api_key: sk-wrong, max_retries: 0}}
+  slow: {{provider: openai_compatible, base_url: "{url}", api_key: "${{KEY}}", max_retries: 0}}
   claude: {{provider: anthropic, base_url: "{claude}", api_key: "${{CLAUDE}}", max_retries: 0}}
 aliases:
   fast: second/echo
 routes:
   safe:
     deployments: [first/echo]
+    fallbacks: [fast]
+  spread:
+    deployments: [slow/echo]
     fallbacks: [fast]
   mixed:
     deployments: [closed/echo]
@@ -46,7 +51,16 @@ routes:
 prices:
   first/echo: {{input: 1, output: 1}}
   second/echo: {{input: 1000, output: 1000}}
+limits:
+  slow/echo: {{requests_per_minute: 1, max_wait: 0}}
 """
+IN_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A program that goes on as another, in the terminal that it has for its input."""
 REFUSED_ONCE = "[[status=429 times=1]] the lamp number {} is lit"
 
 
@@ -126,6 +140,12 @@ def test_a_stream_changes_over_before_its_first_chunk(raw: httpx.Client, prompt:
     assert answer.text.endswith("data: [DONE]\n\n")
 
 
+def test_what_a_limit_has_no_room_for_goes_to_the_next(raw: httpx.Client):
+    answers = [chat(raw, "spread", "the lamp is lit").headers["x-nexus-provider"] for _ in range(2)]
+
+    assert answers == ["slow", "second"]
+
+
 def test_a_route_over_several_protocols_is_translated(raw: httpx.Client):
     answer = chat(raw, "mixed", "the lamp is lit")
 
@@ -202,7 +222,7 @@ def test_names_of_ours_are_listed_as_such(raw: httpx.Client):
         ["first/echo", "second/echo"],
     )
     names = [model["id"] for model in raw.get("/v1/models").json()["data"]]
-    assert names[:4] == ["safe", "mixed", "vectors", "fast"]
+    assert names[:4] == ["safe", "spread", "mixed", "vectors"]
     assert raw.get("/v1/models/safe").json()["owned_by"] == "route"
 
 
@@ -213,7 +233,7 @@ def test_an_unknown_route_is_told_the_known_ones(raw: httpx.Client):
     )
 
     assert answer.status_code == 400
-    assert "there are: safe, mixed, vectors" in answer.json()["detail"]
+    assert "there are: safe, spread, mixed, vectors" in answer.json()["detail"]
 
 
 # Keys
@@ -313,7 +333,7 @@ def test_a_file_is_read_again(own: tuple[Platform, Path, httpx.Client]):
 
 def test_a_broken_file_changes_nothing_and_the_log_says_why(own: tuple[Platform, Path, httpx.Client]):
     platform, path, client = own
-    path.write_text(path.read_text() + "limits:\n  frist: {requests_per_minute: 5}\n")
+    path.write_text(path.read_text() + "  frist: {requests_per_minute: 5}\n")
     hang_up(platform, "stays as it was")
 
     assert chat(client, "safe", "the lamp").status_code == 200
@@ -374,6 +394,28 @@ def test_a_breaker_that_is_open_stays_open(own: tuple[Platform, Path, httpx.Clie
     circuits = {row["name"]: row["circuits"] for row in client.get("/api/v1/providers").json()["data"]}
     assert circuits["first"] == {"echo": "open"}
     assert chat(client, "first/echo", "lamp").status_code == 503
+
+
+def test_a_terminal_that_is_closed_ends_the_platform_though_it_hangs_up_too(tmp_path: Path):
+    import pty  # not on Windows
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "nexusai", "serve", "--port", "0", "--data-dir", str(tmp_path / "data")]
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_TERMINAL, *command],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+    ) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        assert "is listening" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert "was read again" in process.stdout.readline()
+        os.close(ours)
+        assert process.wait(20) == 0
 
 
 def test_a_start_with_a_broken_file_says_all_that_is_wrong(tmp_path: Path):

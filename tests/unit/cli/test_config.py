@@ -47,6 +47,7 @@ def test_the_example_is_fine_with_everything_that_it_only_shows(
     assert "groq off" in lines
     assert "best anthropic/claude-sonnet-5-5" in lines
     assert any(line.startswith("smart local/text x 1, eu/my-gpt x 3, ") for line in lines)
+    assert "eu/my-gpt 400000 tokens 0.25 in, 2 out, USD for a million" in lines
     assert "openai 500 requests a minute 200000 tokens a minute" in lines
     assert "sk-0123456789" not in checked.output
 
