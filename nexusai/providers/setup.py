@@ -206,7 +206,8 @@ class _Reading:
     def _deployment(self, value: Any) -> Deployment:
         """`provider/model`, an alias, or a mapping of that as `model` and of a `weight`."""
         if not isinstance(value, Mapping):
-            return self.aliases[value] if value in self.aliases else self._target(value)
+            name = checks.text(value)
+            return self.aliases[name] if name in self.aliases else self._target(name)
         known = {"model": self._deployment, "weight": _weight}
         given = checks.settings(known, self.environ)(value)
         if "model" not in given:
