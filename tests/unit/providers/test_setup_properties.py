@@ -11,10 +11,37 @@ from nexusai.error import ConfigurationError
 from nexusai.providers.setup import Setup, load_setup
 
 NAMES = st.sampled_from(
-    "openai eu local route provider api_key models chat smart fast on weight deployments fallbacks model input "
-    "tiers image currency max_wait lacks also openai/gpt-4o local/text openai/ / * openai/* timeout".split(
-        " "
-    )
+    [
+        "openai",
+        "eu",
+        "local",
+        "route",
+        "provider",
+        "api_key",
+        "models",
+        "chat",
+        "smart",
+        "fast",
+        "on",
+        "weight",
+        "deployments",
+        "fallbacks",
+        "model",
+        "input",
+        "tiers",
+        "image",
+        "currency",
+        "max_wait",
+        "lacks",
+        "also",
+        "openai/gpt-4o",
+        "local/text",
+        "openai/",
+        "/",
+        "*",
+        "openai/*",
+        "timeout",
+    ]
 )
 LEAVES = (
     NAMES
