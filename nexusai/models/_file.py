@@ -17,7 +17,9 @@ class File(Answer):
     content_type: str | None = Field(default=None, description="Its media type.")
     size: int | None = Field(default=None, description="Bytes.")
     sha256: str | None = Field(default=None, description="Of the content, in hexadecimal.", repr=False)
+    purpose: str | None = Field(default=None, description="What an OpenAI client said it is for.", repr=False)
     created_at: Date | None = Field(default=None, description="When it was stored.", repr=False)
+    expires_at: Date | None = Field(default=None, description="When it deletes itself.", repr=False)
 
     @property
     def id(self) -> str:

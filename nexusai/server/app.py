@@ -25,6 +25,7 @@ from nexusai.server.gateway.anthropic import AnthropicRoutes
 from nexusai.server.gateway.calls import Calls
 from nexusai.server.gateway.completions import CompletionsRoutes
 from nexusai.server.gateway.errors import error_response
+from nexusai.server.gateway.files import GatewayFiles
 from nexusai.server.gateway.media import MediaRoutes
 from nexusai.server.gateway.openai import OpenAIRoutes
 from nexusai.server.gateway.responses import ResponsesRoutes
@@ -70,7 +71,7 @@ def create_app(platform: Platform) -> ASGIApp:
     knowledge = KnowledgeRoutes(
         platform.knowledge, platform.files, platform.keys, settings.max_body_bytes, settings.max_file_bytes
     )
-    calls = Calls(platform.catalogue, platform.guard, platform.conversation_log)
+    calls = Calls(platform.catalogue, platform.guard, platform.conversation_log, platform.files)
     openai = OpenAIRoutes(calls, platform.keys, settings.max_body_bytes)
     anthropic = AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)
     responses = ResponsesRoutes(
@@ -95,6 +96,7 @@ def create_app(platform: Platform) -> ASGIApp:
             MediaRoutes(calls, platform.keys, platform.files, settings.max_body_bytes),
             SoundRoutes(calls, platform.keys, settings.max_body_bytes),
         ),
+        _stored(GatewayFiles(platform.files, files, platform.keys, settings.max_file_bytes)),
         _responses(responses),
         _anthropic(anthropic),
         _machines(
@@ -339,6 +341,20 @@ def _media(media: MediaRoutes, sound: SoundRoutes) -> APIRouter:
     _add(router, "POST", "/audio/speech", sound.speech, None, plain=json, **answer)
     _add(router, "POST", "/audio/transcriptions", sound.transcriptions, None, plain=form, **answer)
     _add(router, "POST", "/audio/translations", sound.translations, None, plain=form, **answer)
+    return router
+
+
+def _stored(routes: GatewayFiles) -> APIRouter:
+    router = APIRouter(prefix="/v1", tags=["gateway"])
+    answer: dict[str, Any] = {"response_class": Response}
+    form = openapi.opaque("multipart/form-data")
+    name = {"name": "file_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    one = {"parameters": [name]}
+    _add(router, "POST", "/files", routes.upload, None, plain=form, **answer)
+    _add(router, "GET", "/files", routes.list_files, None, plain={}, **answer)
+    _add(router, "GET", "/files/{file_id}", routes.file, None, plain=one, **answer)
+    _add(router, "DELETE", "/files/{file_id}", routes.delete_file, None, plain=one, **answer)
+    _add(router, "GET", "/files/{file_id}/content", routes.file_content, None, plain=one, **answer)
     return router
 
 

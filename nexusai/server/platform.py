@@ -109,7 +109,7 @@ class Platform:
             await self.knowledge.reconcile()
             await self.webhooks.start()
             await self.batches.start()
-            await self._retention.start()
+            await self.retention.start()
         except BaseException as error:
             self._data.release()
             if isinstance(error, sqlite3.OperationalError):
@@ -240,9 +240,10 @@ class Platform:
             session_store, self.tasks, AgentConfigs(self.catalogue, known_agents, finder)
         )
 
-        self._retention = Retention(
+        self.retention: Retention = Retention(
             [
                 Rule("conversations", settings.conversation_days, self._conversations.delete_before),
+                Rule("files", 0, self.files.delete_expired),
                 Rule("usage", settings.usage_days, self._calls.delete_before),
                 Rule("responses", 0, kept.forget),
             ]
@@ -305,7 +306,7 @@ class Platform:
     async def close(self) -> None:
         """Drain, then let go of everything."""
         await self.drain()
-        await self._retention.stop()
+        await self.retention.stop()
         await self._recorder.stop()
         await self.conversation_log.stop()
         await self.keys.close()

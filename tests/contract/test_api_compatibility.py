@@ -87,8 +87,8 @@ def test_a_body_without_a_required_field_is_a_fault(document):
 
 def test_an_upload_without_a_required_field_is_a_fault(document):
     body = document["paths"]["/api/v1/files"]["post"]["requestBody"]["content"]["multipart/form-data"]
-    body["schema"]["required"].append("purpose")
-    assert "'purpose' is a required property" in complaints(document, "files.upload")
+    body["schema"]["required"].append("colour")
+    assert "'colour' is a required property" in complaints(document, "files.upload")
 
 
 def test_a_body_where_the_document_has_none_is_a_fault(document):
@@ -111,8 +111,8 @@ def test_an_answer_of_a_type_that_is_not_accepted_is_a_fault(document):
 
 
 def test_a_field_that_the_model_does_not_know_is_noticed(document):
-    document["components"]["schemas"]["File"]["properties"]["purpose"] = {"type": "string"}
-    assert play(Contract(document), "files.get", full=True).unread == {"File.purpose"}
+    document["components"]["schemas"]["File"]["properties"]["colour"] = {"type": "string"}
+    assert play(Contract(document), "files.get", full=True).unread == {"File.colour"}
 
 
 @pytest.mark.parametrize("full", [True, False])

@@ -17,7 +17,9 @@ class File(BaseModel):
     content_type: str
     size: int = Field(description="Bytes.")
     sha256: str
+    purpose: str | None = Field(default=None, description="What an OpenAI client said that it is for.")
     created_at: datetime
+    expires_at: datetime | None = Field(default=None, description="When it deletes itself.")
 
 
 class Uploaded(File):

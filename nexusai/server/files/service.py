@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from nexusai.server.clock import now_ms
 from nexusai.server.files.content_type import SAMPLE, content_type, is_among
-from nexusai.server.files.models import StoredFile
+from nexusai.server.files.models import Part, Said, StoredFile
 from nexusai.server.files.storage import Storage
 from nexusai.server.files.store import FileStore
 from nexusai.server.http import KEY_LIFETIME, Problem
@@ -49,11 +49,18 @@ class FileService:
     users: list[FileUser] = field(default_factory=list)
 
     async def upload(
-        self, project: str, filename: str, said_type: str, chunks: AsyncIterator[bytes], key: str | None
+        self,
+        project: str,
+        filename: str,
+        said_type: str,
+        chunks: AsyncIterator[bytes],
+        key: str | None,
+        said: Callable[[], Said] = Said,
     ) -> StoredFile:
         """Store a file. The same idempotency key with the same bytes gives the file that is there already.
 
-        Its type is what its bytes are. Raises a 415 `Problem` for one that is not taken.
+        Its type is what its bytes are. Raises a 415 `Problem` for one that is not taken. `said` is asked
+        after the last of the bytes: what is said of a file may come behind it.
         """
         name = _named(filename)
         head, chunks = await _peeked(chunks)
@@ -61,7 +68,7 @@ class FileService:
         if not is_among(kind, self.types):
             taken = ", ".join(self.types)
             raise Problem("UNSUPPORTED_MEDIA_TYPE", f"The file is {kind}; what is taken is {taken}.")
-        return await self._store(project, name, kind, chunks, key)
+        return await self._store(project, name, kind, chunks, key, said)
 
     async def keep(self, project: str, filename: str, data: bytes, media_type: str) -> str:
         """Store a task's result; its file id."""
@@ -72,11 +79,25 @@ class FileService:
         return (await self._store(project, filename, media_type, whole(), None)).id
 
     async def _store(
-        self, project: str, name: str, kind: str, chunks: AsyncIterator[bytes], key: str | None
+        self,
+        project: str,
+        name: str,
+        kind: str,
+        chunks: AsyncIterator[bytes],
+        key: str | None,
+        said: Callable[[], Said] = Said,
     ) -> StoredFile:
         file_id = new_id("file")
         written = await self.storage.write(file_id, chunks)
-        file = StoredFile(file_id, project, name, kind, written.size, written.sha256, key, now_ms())
+        now = now_ms()
+        try:
+            purpose, seconds = said()
+        except Problem:
+            await self.storage.delete(file_id)
+            raise
+        expires_at = None if seconds is None else now + seconds * 1000
+        size, digest = written
+        file = StoredFile(file_id, project, name, kind, size, digest, key, now, purpose, expires_at)
         if await self.store.add(file):
             return file
         earlier = await self.store.find_by_key(project, key or "")
@@ -94,6 +115,19 @@ class FileService:
 
     async def page(self, project: str, page: int, per_page: int) -> tuple[list[StoredFile], int]:
         return await self.store.page(project, (page - 1) * per_page, per_page)
+
+    async def part(self, project: str, part: Part) -> tuple[list[StoredFile], bool]:
+        """Some of the project's files, and whether there are more."""
+        rows = await self.store.part(project, part._replace(limit=part.limit + 1))
+        return rows[: part.limit], len(rows) > part.limit
+
+    async def delete_expired(self, moment: int, most: int) -> int:
+        """Delete files whose time is over, whatever is made of them; how many they were."""
+        expired = await self.store.expired(moment, most)
+        for file in expired:
+            await self.store.delete(file.project, file.id)
+            await self.storage.delete(file.id)
+        return len(expired)
 
     async def delete(self, project: str, file_id: str, force: bool = False) -> None:
         """Raises a 409 `Problem` for a file that something is made of, unless it is forced.

@@ -15,22 +15,27 @@ from nexusai.server.http import Problem, too_large
 __all__ = ["Upload"]
 
 _UNKNOWN = "application/octet-stream"
+_LONGEST_FIELD, _MOST_FIELDS = 1000, 20
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+ *(;[ -~]*)?")
 """It becomes a header of our answers: nothing else may be in it, a line feed least of all."""
 
 
 class Upload:
-    """Read with `open`, then `chunks`; other parts of the form are skipped."""
+    """Read with `open`, then `chunks`. `fields` are the other parts, as far as they came, of those that are
+    short; long ones are skipped.
+    """
 
     def __init__(self, request: Request, limit: int) -> None:
         self.filename: str = ""
         self.media_type: str = _UNKNOWN
+        self.fields: dict[str, str] = {}
         self._limit = limit
         self._request = request
         self._body = request.stream()
         self._header: tuple[bytearray, bytearray] = (bytearray(), bytearray())
         self._headers: dict[bytes, bytes] = {}
         self._data: deque[bytes] = deque()
+        self._name, self._value = "", bytearray()
         self._inside = self._found = self._complete = False
         self._parser = self._make_parser(request.headers.get("content-type", ""))
 
@@ -67,6 +72,7 @@ class Upload:
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         if self._found or options.get(b"name") != b"file":
+            self._name = options.get(b"name", b"").decode("utf-8", "replace")
             return
         self._found = self._inside = True
         self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
@@ -76,9 +82,13 @@ class Upload:
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._inside:
             self._data.append(data[start:end])
+        elif len(self._value) <= _LONGEST_FIELD:
+            self._value += data[start:end]
 
     def _part_end(self) -> None:
-        self._inside = False
+        if not self._inside and len(self._value) <= _LONGEST_FIELD and len(self.fields) < _MOST_FIELDS:
+            self.fields[self._name] = self._value.decode("utf-8", "replace")
+        self._inside, self._value = False, bytearray()
 
     def _end(self) -> None:
         self._complete = True

@@ -17,6 +17,8 @@ from starlette.types import Receive, Scope, Send
 from nexusai.providers.types import Capability, Cost, Provider, RelayApi, RelayChunk, RelayRequest
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.conversations.log import ConversationLog
+from nexusai.server.files.service import FileService
+from nexusai.server.gateway.attachments import with_files
 from nexusai.server.gateway.bodies import model_in
 from nexusai.server.http import ClientGone, JsonResponse, read_json, stay, stopping
 from nexusai.server.keys.caller import Caller
@@ -41,12 +43,16 @@ class Calls:
     catalogue: Catalogue
     guard: Guard
     log: ConversationLog
+    files: FileService
 
     async def body(self, request: Request, caller: Caller, limit: int) -> bytes:
-        """The JSON body of a request, which begins a conversation where its key logs any."""
+        """The JSON body of a request, which begins a conversation where its key logs any.
+
+        Files of ours that its messages name are in it.
+        """
         body = await read_json(request, limit)
         self.log.begin(caller, request.scope["path"], body)
-        return body
+        return await with_files(body, caller.project.id, self.files)
 
     def resolve(self, capability: Capability, model: str | None) -> tuple[Provider, str]:
         """The provider of a model, and its name there. Raises a 400 `Problem`."""
