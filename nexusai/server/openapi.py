@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI
@@ -57,6 +58,7 @@ KINDS = {**TASK_KINDS, DOCUMENT_PROCESSING.task_type: DOCUMENT_PROCESSING}
 
 _REF = "#/components/schemas/{name}"
 
+_EVENTS: dict[str, Any] = {"text/event-stream": {"schema": {"description": "Server-sent events."}}}
 _PREFER = {
     "name": "Prefer",
     "in": "header",
@@ -100,7 +102,7 @@ def invoking(schema: str, *ids: str) -> dict[str, Any]:
     told = creating(schema, *ids)
     finished = {
         "description": "The finished task; with `stream` its events.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": _EVENTS,
     }
     return {**told, "parameters": [*told["parameters"], _PREFER], "responses": {"200": finished}}
 
@@ -133,7 +135,7 @@ EVENTS: dict[str, Any] = {
     "responses": {
         "200": {
             "description": "Server-sent events: the start, deltas, the end, then `[DONE]`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": _EVENTS,
         }
     },
     "parameters": [
@@ -165,7 +167,7 @@ UPLOAD: dict[str, Any] = {
     },
 }
 
-_BYTES: dict[str, Any] = {"application/octet-stream": {"schema": {"type": "string"}}}
+_BYTES: dict[str, Any] = {"*/*": {"schema": {"type": "string"}}}
 
 CONTENT: dict[str, Any] = {
     "responses": {
@@ -259,6 +261,67 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
+def _code(code: str) -> str:
+    return {"UNAUTHORIZED": "invalid_api_key"}.get(code, code.lower())
+
+
+_ERROR: dict[str, Any] = {
+    "type": "object",
+    "description": "What went wrong, as OpenAI says it.",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": "string", "enum": sorted({_code(code) for code in CODES})},
+            },
+        }
+    },
+}
+_MESSAGES_ERROR: dict[str, Any] = {
+    "type": "object",
+    "description": "What went wrong, as Anthropic says it.",
+    "required": ["type", "error", "request_id"],
+    "properties": {
+        "type": {"const": "error"},
+        "error": {
+            "type": "object",
+            "required": ["type", "message"],
+            "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+        },
+        "request_id": {"type": "string"},
+    },
+}
+_OBJECT: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+_TEXT: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+_FOREIGN: Final[Mapping[str, dict[str, Any]]] = {
+    "/v1/chat/completions": {**_OBJECT, **_EVENTS},
+    "/v1/completions": {**_OBJECT, **_EVENTS},
+    "/v1/messages": {**_OBJECT, **_EVENTS},
+    "/v1/responses": {**_OBJECT, **_EVENTS},
+    "/v1/responses/{response_id}": {**_OBJECT, **_EVENTS},
+    "/v1/audio/speech": {"audio/*": {"schema": {"type": "string"}}, **_EVENTS},
+    "/v1/audio/transcriptions": {**_OBJECT, **_TEXT, **_EVENTS},
+    "/v1/audio/translations": {**_OBJECT, **_TEXT, **_EVENTS},
+}
+"""What good answers look like that are in the words of another API, where they may be more than an object."""
+
+
+def _failure(path: str) -> dict[str, Any]:
+    """What an operation answers when it fails."""
+    media, schema = "application/problem+json", "Problem"
+    if path.startswith("/v1/"):
+        media, schema = "application/json", "Error"
+    if path.startswith("/v1/messages"):
+        schema = "MessagesError"
+    content = {media: {"schema": {"$ref": _REF.format(name=schema)}}}
+    return {"description": "A problem.", "content": content}
+
+
 def document(api: FastAPI) -> dict[str, Any]:
     """OpenAPI 3.1 of the whole platform."""
     if api.openapi_schema is None:
@@ -267,20 +330,17 @@ def document(api: FastAPI) -> dict[str, Any]:
         )
         schemas = spec.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(_structs())
-        schemas["Problem"] = _PROBLEM
+        schemas |= {"Problem": _PROBLEM, "Error": _ERROR, "MessagesError": _MESSAGES_ERROR}
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         spec["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         spec["security"] = [{"key": []}]
-        for path in spec["paths"].values():
-            for operation in path.values():
+        for path, operations in spec["paths"].items():
+            for operation in operations.values():
                 operation["responses"].pop("422", None)
-                operation["responses"]["default"] = {
-                    "description": "A problem.",
-                    "content": {
-                        "application/problem+json": {"schema": {"$ref": _REF.format(name="Problem")}}
-                    },
-                }
+                operation["responses"]["default"] = _failure(path)
+                if path.startswith("/v1/"):
+                    operation["responses"]["200"]["content"] = _FOREIGN.get(path, _OBJECT)
         api.openapi_schema = spec
     return api.openapi_schema
 

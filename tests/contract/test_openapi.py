@@ -103,9 +103,14 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_is(document: dic
 
 
 def test_every_operation_may_answer_a_problem_and_nothing_that_it_never_does(document: dict[str, Any]):
-    for operation in operations(document).values():
-        default = operation["responses"]["default"]["content"]
-        assert default == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for name, operation in operations(document).items():
+        path = name.split()[1]
+        schema = "MessagesError" if path.startswith("/v1/messages") else "Error"
+        if not path.startswith("/v1/"):
+            schema = "Problem"
+        [(media, default)] = operation["responses"]["default"]["content"].items()
+        assert default == {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+        assert media == ("application/problem+json" if schema == "Problem" else "application/json")
         assert "422" not in operation["responses"]
 
 
