@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
+import pytest
 
 from nexusai.testing import Platform
+from tests.fixtures import anthropic_upstream
 from tests.fixtures.openai_upstream import Upstream
 from tests.fixtures.wire import CLOSE, WireServer, answer, chunked, serving
+from tests.integration.test_gateway_responses import TOOLS
 
 USAGE = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
 SEARCHED: dict[str, Any] = {
@@ -205,3 +209,48 @@ def test_azure_answers_by_chats(upstream: Upstream) -> None:
     calls = upstream.calls()
     assert calls[0]["body"]["verbosity"] == "low"
     assert [message["content"] for message in calls[1]["body"]["messages"]] == ["one", "one", "two three"]
+
+
+ROUTES = """
+providers:
+  shut: {{provider: openai, base_url: "{openai}", api_key: sk-wrong, max_retries: 0}}
+  open: {{provider: openai, base_url: "{openai}", api_key: "{key}", max_retries: 0}}
+  closed: {{provider: openai_compatible, base_url: "{openai}", api_key: sk-wrong, max_retries: 0}}
+  claude: {{provider: anthropic, base_url: "{claude}", api_key: "{claude_key}", max_retries: 0}}
+routes:
+  thinker: {{deployments: [shut/gpt-5.1], fallbacks: [open/gpt-5.1]}}
+  mixed: {{deployments: [closed/tools], fallbacks: [claude/claude-haiku-4-5]}}
+"""
+
+
+@pytest.mark.parametrize(("route", "answers"), [("thinker", "open"), ("mixed", "claude")])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_route_keeps_the_thoughts_of_whoever_answers(
+    upstream: Upstream, tmp_path: Path, route: str, answers: str, stream: bool
+) -> None:
+    file = tmp_path / "nexus.yaml"
+    with anthropic_upstream.running_upstream() as claude:
+        told = {"openai": upstream.base_url, "key": upstream.api_key}
+        file.write_text(ROUTES.format(**told, claude=claude.base_url, claude_key=claude.api_key))
+        with (
+            Platform({"NEXUS_CONFIG": str(file)}) as platform,
+            openai.OpenAI(api_key=platform.api_key, base_url=f"{platform.url}/v1") as client,
+        ):
+
+            def respond(**asked: Any) -> Any:
+                asked |= {"model": route, "tools": TOOLS, "reasoning": {"effort": "low"}}
+                if not stream:
+                    made = client.responses.with_raw_response.create(**asked, max_output_tokens=5000)
+                    assert made.headers["x-nexus-provider"] == answers
+                    return made.parse()
+                with client.responses.stream(**asked, max_output_tokens=5000) as events:
+                    return events.get_final_response()
+
+            first = respond(input="lighthouse")
+            [call] = [item for item in first.output if item.type == "function_call"]
+            result = {"type": "function_call_output", "call_id": call.call_id, "output": "a tall tower"}
+            second = respond(input=[result], previous_response_id=first.id)
+            assert "a tall tower" in second.output_text
+        fake = upstream if answers == "open" else claude
+        sent = json.dumps(fake.calls()[-1]["body"])
+        assert ("gAAAAA==" if answers == "open" else '"signature"') in sent

@@ -22,6 +22,7 @@ from nexusai.providers.types import ChatRequest, ChatResponse, FinishReason, Usa
 
 __all__ = [
     "CHAT_ONLY",
+    "ENCRYPTED",
     "UNREADABLE",
     "block_of",
     "build_count",
@@ -41,7 +42,8 @@ CHAT_ONLY: Final = ("stop", "seed", "presence_penalty", "frequency_penalty")
 UNREADABLE: Final = (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError)
 """What reading an answer of another shape than the API promises ends in."""
 
-_ENCRYPTED: Final = "reasoning.encrypted_content"
+ENCRYPTED: Final = "reasoning.encrypted_content"
+"""What is asked for with an answer that is not kept: thoughts that can be given back."""
 _COUNTED: Final = ("input", "instructions", "tools", "tool_choice", "text", "reasoning")
 _BEFORE: Final = "calls_before"
 """Our own note on a reasoning block: how many calls of its answer it came after."""
@@ -54,7 +56,7 @@ def build_responses(config: ProviderConfig, request: ChatRequest, *, stream: boo
     body = {**_body(request), "stream": True if stream else None}
     extra: dict[str, Any] = {"store": False, **request.extra}
     if is_reasoning(request.model):
-        extra["include"] = sorted({_ENCRYPTED, *(request.extra.get("include") or ())})
+        extra["include"] = sorted({ENCRYPTED, *(request.extra.get("include") or ())})
     return post(config, request.model, "/responses", body, extra)
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nexusai.providers.adapters.openai_responses import error_in, finish_of, response_of, usage_of
+from nexusai.providers.adapters.openai_responses import (
+    ENCRYPTED,
+    error_in,
+    finish_of,
+    response_of,
+    usage_of,
+)
+from nexusai.providers.adapters.openai_stream import loads
 from nexusai.providers.adapters.openai_wire import failure, post_bytes
 from nexusai.providers.adapters.reading import text_of
 from nexusai.providers.adapters.relay import DONE, body_of, estimated, relaying
+from nexusai.providers.adapters.vendors import is_reasoning
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.flow import Operation
 from nexusai.providers.transport import HttpRequest
@@ -20,8 +28,14 @@ _OVER: Final = frozenset({"response.completed", "response.incomplete", "response
 
 
 def build_relay(config: ProviderConfig, request: RelayRequest) -> HttpRequest:
-    """A request to the Responses API in its own words."""
-    return post_bytes(config, request.model, "/responses", body_of(request))
+    """A request to the Responses API in its own words.
+
+    A model that thinks is asked for its thoughts where nothing is kept: only then can they be given back.
+    """
+    put, asked = {}, loads(request.fields.get("include", b"[]")) or []
+    if is_reasoning(request.model) and request.fields.get("store") == b"false" and isinstance(asked, list):
+        put = {"include": asked if ENCRYPTED in asked else [*asked, ENCRYPTED]}
+    return post_bytes(config, request.model, "/responses", body_of(request, **put))
 
 
 def response_facts(

@@ -7,21 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
 import orjson
 
-from nexusai.providers.adapters.vendors import is_reasoning
 from nexusai.providers.types import RelayRequest
 from nexusai.server.gateway.responses_items import for_openai, without_names
 from nexusai.server.gateway.responses_stream import wire
-from nexusai.server.http import MALFORMED, invalid
 from nexusai.server.responses.models import Item
 
 __all__ = ["Passage", "relay_request"]
 
 _OURS: Final = frozenset({"background", "conversation", "previous_response_id", "store"})
 """Fields about what is kept: nobody but the platform keeps anything."""
-_ENCRYPTED: Final = "reasoning.encrypted_content"
 _EVENT: Final = re.compile(rb"(.+?)(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
 _NUMBER: Final = re.compile(rb'"sequence_number":\s*(\d+)')
 _TOLD: Final = re.compile(
@@ -33,19 +29,12 @@ _OVER: Final = ("response.completed", "response.incomplete")
 def relay_request(
     passing: RelayRequest, asked: str | Sequence[Item], before: Sequence[Item], items: Sequence[Item]
 ) -> RelayRequest:
-    """`asked` is the input as it came, `items` what it stands for. Raises a 400 `Problem`."""
+    """`asked` is the input as it came, and passes so where it is all; `items` are what it stands for."""
     fields = {name: value for name, value in passing.fields.items() if name not in _OURS}
     sent = for_openai([*without_names(before), *items])
     if before or (sent != asked and not isinstance(asked, str)):
         fields["input"] = orjson.dumps(sent)
-    fields["store"] = b"false"
-    if is_reasoning(passing.model):
-        try:
-            wanted = msgspec.json.decode(fields.get("include", b"null"), type=list[str] | None)
-        except MALFORMED as error:
-            raise invalid(error, ["include"]) from None
-        fields["include"] = orjson.dumps(sorted({_ENCRYPTED, *(wanted or ())}))
-    return replace(passing, fields=fields)
+    return replace(passing, fields={**fields, "store": b"false"})
 
 
 class Passage:

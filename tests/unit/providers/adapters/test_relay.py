@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nexusai.providers import AdapterError, ProviderConfig
 from nexusai.providers.adapters import anthropic, azure, openai, openai_compatible
 from nexusai.providers.adapters.openai_relay import understood
+from nexusai.providers.adapters.openai_responses_relay import build_relay
 from nexusai.providers.adapters.relay import DONE, body_of, prompt_tokens
 from nexusai.providers.errors import RetryableError
 from nexusai.providers.flow import Emit, Open
@@ -265,3 +266,25 @@ def test_the_prompt_of_any_form_is_estimated():
     assert prompt_tokens(asked(messages=[{"role": "user", "content": "hello there"}])) > 5
     assert prompt_tokens(asked("responses", input="hello there", instructions="be brief")) > 3
     assert prompt_tokens(asked(messages="odd")) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "include"),
+    [
+        ("gpt-5.1", {"store": b"false"}, b'"include":["reasoning.encrypted_content"]'),
+        (
+            "gpt-5.1",
+            {"store": b"false", "include": b'["a"]'},
+            b'"include":["a", "reasoning.encrypted_content"]',
+        ),
+        ("gpt-5.1", {}, b""),
+        ("gpt-5.1", {"store": b"false", "include": b'"a"'}, b'"include":"a"'),
+        ("gpt-4o", {"store": b"false"}, b""),
+    ],
+)
+def test_a_model_that_thinks_is_asked_for_its_thoughts_where_nothing_is_kept(
+    model: str, fields: dict[str, bytes], include: bytes
+) -> None:
+    sent = build_relay(CONFIG, RelayRequest("responses", model, fields))
+    assert include in sent.body
+    assert include or b"include" not in sent.body
