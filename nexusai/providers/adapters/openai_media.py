@@ -10,7 +10,7 @@ from typing import Any, Final
 from nexusai.providers.adapters.openai_wire import File, failure, object_of, parse_error, post, post_form
 from nexusai.providers.adapters.reading import count_of, text_of
 from nexusai.providers.adapters.registry import vendor_of
-from nexusai.providers.adapters.relay import Events
+from nexusai.providers.adapters.relay import Events, carried
 from nexusai.providers.adapters.vendor import Vendor
 from nexusai.providers.adapters.vendors import sizes_of
 from nexusai.providers.config import ProviderConfig
@@ -216,7 +216,7 @@ def _told(config: ProviderConfig, request: SpeechRequest) -> Flow[None]:
     events, done = Events(), False
     while not done and (data := (yield READ)):
         try:
-            whole = list(events.feed(data))
+            whole = [(raw, carried(raw)) for raw in events.feed(data)]
         except ValueError:
             raise failure(config, request.model, "sent an event of an unknown shape") from None
         for raw, event in whole:

@@ -86,6 +86,8 @@ class ChatTap:
         self._shows_usage = bool(_stream_options(request).get("include_usage"))
 
     def read(self, event: Mapping[str, Any]) -> str | None:
+        if self.model is not None and (text := _plain_text(event)):
+            return text
         if DONE in event:
             self.done = True
             return ""
@@ -124,6 +126,18 @@ class ChatTap:
         calls = tool_calls_of(delta) or ()
         told = [(call.get("function") or {}).get("arguments") or "" for call in calls]
         return "".join([text, thought or "", delta.get("text") or "", *told])
+
+
+def _plain_text(event: Mapping[str, Any]) -> str | None:
+    """That of an event which says nothing else, as nearly all of them do."""
+    choices = event.get("choices")
+    if not choices or len(choices) > 1 or event.get("usage") or "error" in event:
+        return None
+    delta = choices[0].get("delta")
+    if not delta or choices[0].get("finish_reason"):
+        return None
+    text = delta.get("content")
+    return text if type(text) is str else None
 
 
 def _stream_options(request: RelayRequest) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, Protocol
@@ -24,7 +24,7 @@ from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.transport import HttpRequest, HttpResponse
 from nexusai.providers.types import FinishReason, RelayChunk, RelayRequest, RelayResponse, Usage
 
-__all__ = ["DONE", "Events", "Facts", "Tap", "body_of", "estimated", "prompt_tokens", "relaying"]
+__all__ = ["DONE", "Events", "Facts", "Tap", "body_of", "carried", "estimated", "prompt_tokens", "relaying"]
 
 DONE: Final = "[DONE]"
 """The only member of what is read for the event by which OpenAI's streams end."""
@@ -121,7 +121,8 @@ def _streamed(config: ProviderConfig, request: RelayRequest, sent: HttpRequest, 
     while not tap.done and (data := (yield READ)):
         passed, said, trouble = [], [], None
         try:
-            for raw, event in events.feed(data):
+            for raw in events.feed(data):
+                event = carried(raw)
                 text = tap.read(event) if event is not None else ""
                 if text is not None:
                     passed.append(raw)
@@ -148,23 +149,29 @@ class Events:
     def __init__(self) -> None:
         self._rest = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[bytes, Any]]:
-        """Each event as it came, with the JSON that it carries: None where it carries none.
-
-        Raises `ValueError` for what is no JSON, and for an event that does not end.
-        """
-        if self._rest and _BLANK_LINE.search(bytes(self._rest[-3:]) + data):
+    def feed(self, data: bytes) -> list[bytes]:
+        """The events that have ended, each as it came. Raises `ValueError` for one that does not end."""
+        if self._rest:
+            if not _BLANK_LINE.search(bytes(self._rest[-3:]) + data):
+                return self._kept(data)
             data, self._rest = bytes(self._rest) + data, bytearray()
-        begin = 0
-        for end in _BLANK_LINE.finditer(data) if not self._rest else ():
-            raw = data[begin : (begin := end.end())]
-            yield raw, _carried(raw)
-        self._rest += data[begin:]
+        if b"\r" not in data:  # by far the most, and a third of the time that the expression takes
+            *events, rest = data.split(b"\n\n")
+            return [event + b"\n\n" for event in events] + self._kept(rest)
+        begin, found = 0, []
+        for end in _BLANK_LINE.finditer(data):
+            found.append(data[begin : (begin := end.end())])
+        return found + self._kept(data[begin:])
+
+    def _kept(self, data: bytes) -> list[bytes]:
+        self._rest += data
         if len(self._rest) > MAX_EVENT_BYTES:
             raise ValueError("an event does not end")
+        return []
 
 
-def _carried(raw: bytes) -> Any:
+def carried(raw: bytes) -> Any:
+    """The JSON that an event carries, None where it carries none. Raises `ValueError` for what is no JSON."""
     if raw.startswith(b"data: {") and raw.count(b"\n") == 2:
         return loads(raw[6:])
     lines = raw.splitlines()
