@@ -321,13 +321,12 @@ def _openai(routes: OpenAIRoutes, completions: CompletionsRoutes) -> APIRouter:
 def _responses(routes: ResponsesRoutes) -> APIRouter:
     router = APIRouter(prefix="/v1/responses", tags=["gateway"])
     answer: dict[str, Any] = {"response_class": Response}
-    name = {"name": "response_id", "in": "path", "required": True, "schema": {"type": "string"}}
-    one, create = {"parameters": [name]}, openapi.opaque("application/json")
+    create, one, items = openapi.opaque("application/json"), openapi.ONE_RESPONSE, openapi.INPUT_ITEMS
     _add(router, "POST", "", routes.create_response, None, plain=create, **answer)
     _add(router, "GET", "/{response_id}", routes.response, None, plain=one, **answer)
     _add(router, "DELETE", "/{response_id}", routes.delete_response, None, plain=one, **answer)
     _add(router, "POST", "/{response_id}/cancel", routes.cancel_response, None, plain=one, **answer)
-    _add(router, "GET", "/{response_id}/input_items", routes.input_items, None, plain=one, **answer)
+    _add(router, "GET", "/{response_id}/input_items", routes.input_items, None, plain=items, **answer)
     return router
 
 

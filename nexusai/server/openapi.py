@@ -38,9 +38,11 @@ __all__ = [
     "EMBED",
     "EVENTS",
     "GET_TASK",
+    "INPUT_ITEMS",
     "INVOKE",
     "LIST_TASKS",
     "METRICS",
+    "ONE_RESPONSE",
     "OPEN",
     "READY",
     "RESULTS",
@@ -119,6 +121,17 @@ GET_TASK: dict[str, Any] = {
     ]
 }
 
+ONE_RESPONSE: dict[str, Any] = {
+    "parameters": [{"name": "response_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+}
+INPUT_ITEMS: dict[str, Any] = {
+    "parameters": [
+        *ONE_RESPONSE["parameters"],
+        {"name": "after", "in": "query", "schema": {"type": "string"}},
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
+        {"name": "order", "in": "query", "schema": {"type": "string", "enum": ["asc", "desc"]}},
+    ]
+}
 LIST_TASKS: dict[str, Any] = {
     "parameters": [
         {
