@@ -10,6 +10,8 @@ __all__ = ["KnownModels"]
 
 OTHER: Final = "other"
 REMEMBERED: Final = 4096
+LONGEST: Final = 200
+"""Characters of a name that is worth a look; callers may send megabytes."""
 
 
 class KnownModels:
@@ -21,6 +23,8 @@ class KnownModels:
         self._labels: dict[tuple[str, str], str] = {}
 
     def __call__(self, provider: str, model: str) -> str:
+        if len(model) > LONGEST:
+            return OTHER
         key = provider, model
         label = self._labels.get(key)
         if label is None:

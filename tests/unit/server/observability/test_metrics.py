@@ -127,6 +127,7 @@ def test_what_is_looked_up_is_among_them(metrics: Metrics):
         ("gpt-4o-2024-08-06", "gpt-4o"),
         ("GPT-4o", "gpt-4o"),
         ("somebody's own", "other"),
+        pytest.param("gpt-4o" * 1_000_000, "other", id="megabytes"),
     ],
 )
 async def test_a_model_is_told_by_the_name_that_the_catalogue_has(metrics: Metrics, model: str, label: str):
