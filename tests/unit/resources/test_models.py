@@ -6,6 +6,7 @@ import pytest
 from pytest_httpx import HTTPXMock
 
 from nexusai.error import NotFoundError
+from nexusai.models import Model
 from tests.fixtures.sdk import BASE, Both
 
 
@@ -57,3 +58,8 @@ def test_a_model_that_is_not_there(page: Any, sdk: Both, httpx_mock: HTTPXMock):
     serve(httpx_mock, **page)
     with pytest.raises(NotFoundError, match=r"no model 'none': client\.models\.list"):
         sdk(lambda client: client.models.get("none"))
+
+
+@pytest.mark.parametrize(("type", "id"), [("model", "openai/fast"), ("alias", "fast"), ("route", "fast")])
+def test_an_alias_and_a_route_are_named_without_a_provider(type: str, id: str):
+    assert Model(name="fast", provider="openai", type=type).id == id
