@@ -117,13 +117,16 @@ async def keys(client: Any) -> None:
     assert not (await settled(client.keys.disable(key.id))).is_active
 
 
+def said(platform: Platform, key: str, chat: dict[str, Any]) -> None:
+    headers = {"Authorization": f"Bearer {key}"}
+    httpx.post(f"{platform.url}/v1/chat/completions", json=chat, headers=headers).raise_for_status()
+
+
 async def conversations(client: Any, platform: Platform) -> None:
     key = await settled(client.keys.create("logged", logging="full"))
     chat = {"model": "local/simulate", "messages": [{"role": "user", "content": "good evening"}]}
-    signed = {"Authorization": f"Bearer {key.api_key}"}
-    async with httpx.AsyncClient(headers=signed) as gateway:
-        for _ in range(2):
-            (await gateway.post(f"{platform.url}/v1/chat/completions", json=chat)).raise_for_status()
+    for _ in range(2):
+        said(platform, key.api_key, chat)
     first, second = await listed(client.conversations.iter("evening", limit=1, key_id=key.id))
     assert (await settled(client.conversations.get(first.id))).request == chat
     assert (await settled(client.conversations.list(from_="2026-01-01", key_id=key.id))).data[
