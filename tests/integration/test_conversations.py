@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -16,6 +19,7 @@ import pytest
 from nexusai.testing import Platform
 from tests.fixtures import anthropic_upstream
 from tests.fixtures.openai_upstream import Upstream
+from tests.fixtures.served import Served, served
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
 
@@ -264,6 +268,63 @@ def test_a_list_goes_on_where_its_page_ended(opened: Open, admin: httpx.Client):
 
     assert len(seen) == 5
     assert seen == sorted(set(seen), reverse=True)
+
+
+# Behind the calls
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path, shutdown_grace=0) as platform:
+        yield platform
+
+
+def logged_key(client: httpx.Client) -> tuple[dict[str, str], str]:
+    made = client.post("/keys", json={"name": "logged", "logging": "full"}).json()
+    return {"Authorization": f"Bearer {made['api_key']}"}, made["key_id"]
+
+
+CHAT = {"model": "local/simulate", "messages": [{"role": "user", "content": "Good evening, lighthouse"}]}
+
+
+def test_a_locked_database_fails_no_request_and_loses_no_conversation(here: Served):
+    with here.client() as client:
+        signed, key_id = logged_key(client)
+        gateway = f"{here.url}/v1/chat/completions"
+        client.post(gateway, json=CHAT, headers=signed).raise_for_status()
+        assert len(client.get("/conversations", params={"key_id": key_id}).json()["data"]) == 1
+
+        with closing(sqlite3.connect(here.database)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            for _ in range(20):
+                client.post(gateway, json=CHAT, headers=signed).raise_for_status()
+            other.rollback()
+
+        wanted = {"key_id": key_id, "limit": 100}
+        assert len(client.get("/conversations", params=wanted).json()["data"]) == 21
+    assert here.platform.conversation_log.dropped == 0
+
+
+def test_what_is_old_deletes_itself_with_its_words(here: Served):
+    with here.client() as client:
+        signed, _ = logged_key(client)
+        for _ in range(2):
+            client.post(f"{here.url}/v1/chat/completions", json=CHAT, headers=signed).raise_for_status()
+        first = client.get("/conversations", params={"q": "lighthouse"}).json()["data"][1]["conversation_id"]
+        assert client.get("/usage").json()["data"][0]["requests"] == 2
+        old = 1000 * (time.time() - 31 * 24 * 3600)
+        with closing(sqlite3.connect(here.database)) as connection, connection:
+            connection.execute("UPDATE conversations SET at = ? WHERE id = ?", (int(old), first))
+            connection.execute("UPDATE calls SET at = 1")
+
+        here.run(here.platform.retention.purge)
+
+        found = client.get("/conversations", params={"q": "lighthouse"}).json()["data"]
+        assert first not in [each["conversation_id"] for each in found]
+        assert len(found) == 1
+        assert client.get("/usage").json()["data"][0]["requests"] == 0
+    with closing(sqlite3.connect(here.database)) as connection:
+        assert connection.execute("SELECT count(*) FROM conversation_words").fetchone() == (1,)
 
 
 @contextmanager
