@@ -22,6 +22,8 @@ __all__ = ["Setup", "load_setup"]
 _SECTIONS: Final = ("providers", "aliases", "routes", "models", "prices", "limits", "settings")
 _NAME: Final = re.compile(r"[\w.:@+-]{1,100}")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_WRONG: Final = Deployment("", "")
+"""In the place of an alias that is wrong itself: of that it was told, and no setup comes of it."""
 Check = Callable[[Any], Any]
 T = TypeVar("T")
 
@@ -86,7 +88,6 @@ class _Reading:
         self.names = [*(name for name in listed if name not in self.off), *self.others]
         """Of all providers, those included whose settings are wrong: what names one of them is not."""
         self.aliases: dict[str, Deployment] = {}
-        self.route_names: set[str] = set()
 
     def setup(self, check_settings: Check) -> Setup:
         providers = self._providers()
@@ -164,7 +165,6 @@ class _Reading:
     def _routes(self) -> list[Route]:
         """Those of the file, then one for each model that one of them falls back to."""
         named = self._entries("routes", self._unused, lambda value: value)
-        self.route_names = set(named)
         models: dict[str, Route] = {}
         routes = []
         for name, value in named.items():
@@ -179,10 +179,11 @@ class _Reading:
             other = checks.text(value)
             if other == name:
                 raise ConfigurationError("is the route itself: name another")
-            if other in self.route_names:
+            if other in self.sections["routes"]:
                 return other
-            if "/" not in other and other not in self.aliases:
-                raise ConfigurationError(no_such("route", other, [*self.sections["routes"], *self.aliases]))
+            names = [*self.sections["routes"], *self.sections["aliases"]]
+            if "/" not in other and other not in names:
+                raise ConfigurationError(no_such("route", other, names))
             target = self._deployment(other)
             full = f"{target.provider}/{target.model}"
             models[full] = Route(full, [target])
@@ -207,7 +208,9 @@ class _Reading:
         """`provider/model`, an alias, or a mapping of that as `model` and of a `weight`."""
         if not isinstance(value, Mapping):
             name = checks.text(value)
-            return self.aliases[name] if name in self.aliases else self._target(name)
+            if name in self.sections["aliases"]:
+                return self.aliases.get(name, _WRONG)
+            return self._target(name)
         known = {"model": self._deployment, "weight": _weight}
         given = checks.settings(known, self.environ)(value)
         if "model" not in given:

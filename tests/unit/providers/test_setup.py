@@ -267,8 +267,16 @@ routes:
     assert [line.partition(": ")[0] for line in wrong(file, text)] == ["3:3", "5:26", "5:41", "7:7"]
 
 
-def test_what_names_a_provider_whose_settings_are_wrong_is_not_wrong_itself(file: Path):
-    assert len(wrong(file, "providers:\n  eu: {}\naliases:\n  a: eu/gpt\n")) == 1
+@pytest.mark.parametrize(
+    "text",
+    [
+        "providers:\n  eu: {}\naliases:\n  a: eu/gpt\n",
+        "aliases:\n  a: gpt\nroutes:\n  r: [a]\n  s: {deployments: [local/text], fallbacks: [a, r]}\n",
+        "routes:\n  r: []\n  s: {deployments: [local/text], fallbacks: [r]}\n",
+    ],
+)
+def test_what_names_something_that_is_wrong_is_not_wrong_itself(file: Path, text: str):
+    assert len(wrong(file, text)) == 1
 
 
 @pytest.mark.parametrize(
