@@ -141,6 +141,8 @@ class Router:
 
     def observe(self, deployment: Deployment, seconds: float, ok: bool, now: float) -> None:
         """How a call went. A failure is no measure of speed: failing fast earns no calls."""
+        if not self._routes:
+            return
         key = _key(deployment)
         last = self._records.get(key) or _Record(seconds, 1.0, now)
         new = 1 - (1 - _SPEED_OF_LEARNING) * last.memory(now)

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 
 from nexusai.server.catalogue import Names
 from nexusai.server.http import Problem
+from nexusai.server.keys.limits import Measure, Want
 from nexusai.server.keys.models import Key, Limits, Logging, Project
 from nexusai.server.tasks.models import lanes_of
 
@@ -19,14 +20,15 @@ class Caller:
     """
 
     __slots__ = (
-        "counts_requests",
         "has_budget",
         "is_metered",
         "key",
         "lanes",
         "limits",
         "logging",
+        "metered",
         "project",
+        "requests",
     )
 
     def __init__(self, project: Project, key: Key | None = None) -> None:
@@ -35,12 +37,23 @@ class Caller:
         of_key = [(key.id, key.limits)] if key is not None else []
         self.limits: Sequence[tuple[str, Limits]] = (*of_key, (project.id, project.limits))
         """The ids to count under, and what each may use."""
-        rates = [limits.rate_limits for _, limits in self.limits]
-        self.counts_requests: bool = any(rate.requests_per_minute is not None for rate in rates)
+        self.requests: Sequence[Want] = [
+            Want(subject, "requests", most, 1)
+            for subject, limits in self.limits
+            if (most := limits.rate_limits.requests_per_minute) is not None
+        ]
+        """What a request takes."""
+        self.metered: Sequence[Want] = [
+            Want(subject, measure, most, 0)
+            for subject, limits in self.limits
+            for measure, most in _metered(limits)
+            if most is not None
+        ]
+        """What a call takes; how much of it is not known beforehand."""
         self.logging: Logging = (key.logging if key is not None else None) or project.logging or "off"
         """What is written down of its calls under `/v1`."""
         self.has_budget: bool = any(limits.budget.limits for _, limits in self.limits)
-        self.is_metered: bool = self.has_budget or any(rate.tokens_per_minute is not None for rate in rates)
+        self.is_metered: bool = bool(self.metered)
         """Whether tokens or money of its calls are limited."""
         self.lanes: tuple[str, ...] = lanes_of(project.id, key.id if key is not None else None)
         """The ids that count what runs at the same time."""
@@ -77,6 +90,15 @@ class Caller:
             raise Problem(
                 "FORBIDDEN", f"This key may not use {provider}/{model[:100]}; it may use: {allowed[:500]}"
             )
+
+
+def _metered(limits: Limits) -> Sequence[tuple[Measure, float | None]]:
+    budget = limits.budget
+    return (
+        ("tokens", limits.rate_limits.tokens_per_minute),
+        ("day", budget.per_day),
+        ("month", budget.per_month),
+    )
 
 
 CallerOf = Callable[[str, "str | None"], Awaitable[Caller]]

@@ -72,13 +72,9 @@ class Guard:
 
     async def request(self, caller: Caller, counted: bool) -> Sequence[Header]:
         """The `X-RateLimit-*` headers of the answer, after counting the request. Raises a 429 `Problem`."""
-        if not caller.counts_requests:
+        wants = caller.requests
+        if not wants:
             return ()
-        wants = [
-            Want(subject, "requests", most, 1)
-            for subject, limits in caller.limits
-            if (most := limits.rate_limits.requests_per_minute) is not None
-        ]
         now = now_ms()
         refusal = await self.ledger.take(wants, now) if counted else None
         if refusal is not None:
@@ -95,9 +91,11 @@ class Guard:
 
         Without `dollars` it is free. None when nothing of the caller's is limited. Raises a 429 `Problem`.
         """
-        if not caller.is_metered:
-            return None
-        wants = _wanted(caller, tokens, dollars)
+        wants = [
+            Want(want.subject, want.measure, want.most, used)
+            for want in caller.metered
+            if (used := tokens if want.measure == "tokens" else dollars) is not None
+        ]
         if not wants:
             return None
         while True:
@@ -138,22 +136,6 @@ class Guard:
             (b"x-ratelimit-remaining", b"%d" % max(0, int(left))),
             (b"x-ratelimit-reset", b"%d" % reset),
         )
-
-
-def _wanted(caller: Caller, tokens: int, dollars: float | None) -> Sequence[Want]:
-    wants: list[Want] = []
-    for subject, limits in caller.limits:
-        most: Sequence[tuple[Measure, float | None, float | None]] = (
-            ("tokens", limits.rate_limits.tokens_per_minute, tokens),
-            ("day", limits.budget.per_day, dollars),
-            ("month", limits.budget.per_month, dollars),
-        )
-        wants += [
-            Want(subject, measure, limit, used)
-            for measure, limit, used in most
-            if limit is not None and used is not None
-        ]
-    return wants
 
 
 def _refused(caller: Caller, refusal: Refusal, now: int, headers: dict[str, str] | None = None) -> Problem:

@@ -55,7 +55,10 @@ MOST: Final = 10**9
 _ELSEWHERE: Final = frozenset({"fallbacks", "models", "plugins", "route"})
 """Fields by which some vendors call other models than the one that is named."""
 _LONGEST: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_PROMPTS: Final = ("messages", "system", "input", "prompt", "instructions", "tools", "response_format")
+_NUMBERS: Final = frozenset({*_LONGEST, "n"})
+_PROMPTS: Final = frozenset(
+    {"messages", "system", "input", "prompt", "instructions", "tools", "response_format"}
+)
 _SHOWN: Final = re.compile(
     rb'"type"\s*:\s*"(?:image_url|image|input_image|file|input_file|document|input_audio)"'
 )
@@ -238,7 +241,7 @@ def _estimated(request: Any) -> Usage:
         prompt = estimate_message_tokens(request.messages) + PICTURE * _pictures(request)
         told = [request.tools, request.response_format]
         prompt += sum(estimate_tokens(json.dumps(part, default=str)) for part in told if part)
-        return Usage(prompt, _longest(request) * _answers(request.extra), source="estimate")
+        return Usage(prompt, _longest(request) * _answers(request.extra.get("n")), source="estimate")
     if isinstance(request, ImageRequest):
         return Usage(estimate_tokens(request.prompt), PICTURE * request.n, source="estimate")
     texts = getattr(request, "texts", None) or [getattr(request, "text", None) or ""]
@@ -248,14 +251,15 @@ def _estimated(request: Any) -> Usage:
 def _passing(request: RelayRequest) -> Usage:
     """By the length of what nobody reads on the way: four bytes of JSON are a token, in whatever language."""
     fields = request.fields
-    said = [fields[name] for name in _PROMPTS if name in fields]
+    said = [fields[name] for name in _PROMPTS & fields.keys()]
     pictures = sum(len(_SHOWN.findall(raw)) for raw in said if b'"type"' in raw)
     if pictures:
         said = [_ENCODED.sub(b"", raw) for raw in said]
-    told = {name: orjson.loads(fields[name]) for name in (*_LONGEST, "n") if name in fields}
-    longest = 0 if request.api == "embeddings" else _most([told.get(name) for name in _LONGEST])
+    told = {name: orjson.loads(fields[name]) for name in _NUMBERS & fields.keys()}
+    many = told.pop("n", None)
+    longest = 0 if request.api == "embeddings" else _most(list(told.values()))
     prompt = sum(map(len, said)) // 4 + PICTURE * pictures
-    return Usage(prompt, longest * _answers(told), source="estimate")
+    return Usage(prompt, longest * _answers(many), source="estimate")
 
 
 def _longest(request: ChatRequest) -> int:
@@ -267,8 +271,7 @@ def _most(limits: Sequence[Any]) -> int:
     return min(max(known, default=ANSWER), MOST)
 
 
-def _answers(told: Mapping[str, Any]) -> int:
-    many = told.get("n")
+def _answers(many: Any) -> int:
     return many if isinstance(many, int) and many > 1 else 1
 
 
