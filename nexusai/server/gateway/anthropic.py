@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nexusai.error import CODES
+from nexusai.providers.errors import AdapterError
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider
 from nexusai.server.gateway.bodies import members, read
@@ -43,21 +44,29 @@ _TYPES: Final[Mapping[int, str]] = {
     413: "request_too_large",
     429: "rate_limit_error",
     503: "overloaded_error",
+    529: "overloaded_error",
 }
+OVERLOADED: Final = 529
+"""Anthropic's own status for having too much to do, for which its clients have a class."""
 
 
-def _error(problem: Problem) -> dict[str, Any]:
-    kind = _TYPES.get(CODES[problem.code].status, "api_error")
+def _error(problem: Problem, status: int) -> dict[str, Any]:
     return {
         "type": "error",
-        "error": {"type": kind, "message": problem.detail},
+        "error": {"type": _TYPES.get(status, "api_error"), "message": problem.detail},
         "request_id": current_request.get(),
     }
 
 
+def _status(error: Exception, problem: Problem) -> int:
+    overloaded = isinstance(error, AdapterError) and error.status == OVERLOADED
+    return OVERLOADED if overloaded else CODES[problem.code].status
+
+
 def _refusal(error: Exception) -> Response:
     problem = problem_of(error)
-    content, status = orjson.dumps(_error(problem)), CODES[problem.code].status
+    status = _status(error, problem)
+    content = orjson.dumps(_error(problem, status))
     headers = {**headers_of(problem), **_named()}
     return Response(content, status, headers, media_type="application/json")
 
@@ -128,7 +137,8 @@ class AnthropicRoutes:
 
 
 def _broken(error: Exception) -> bytes:
-    return _wire(_error(problem_of(error)))
+    problem = problem_of(error)
+    return _wire(_error(problem, _status(error, problem)))
 
 
 def _wire(event: Mapping[str, Any]) -> bytes:

@@ -145,6 +145,7 @@ def _refused(caller: Caller, refusal: Refusal, now: int, headers: dict[str, str]
         detail += f"; {refusal.used:g} are used or reserved, and this call may take {want.amount:.6g}"
     if want.amount > want.most:
         detail += ", which is more than it may ever have"
+        headers = {**(headers or {}), "x-should-retry": "false"}
     detail += f". The count begins anew at {rfc3339(refusal.until)}."
     retry_after = max(1, -(-(refusal.until - now) // 1000))
     return Problem("RATE_LIMIT_EXCEEDED", detail, retry_after=retry_after, headers=headers)
