@@ -323,6 +323,7 @@ def _responses(routes: ResponsesRoutes) -> APIRouter:
     answer: dict[str, Any] = {"response_class": Response}
     create, one, items = openapi.opaque("application/json"), openapi.ONE_RESPONSE, openapi.INPUT_ITEMS
     _add(router, "POST", "", routes.create_response, None, plain=create, **answer)
+    _add(router, "POST", "/input_tokens", routes.count_input_tokens, None, plain=create, **answer)
     _add(router, "GET", "/{response_id}", routes.response, None, plain=one, **answer)
     _add(router, "DELETE", "/{response_id}", routes.delete_response, None, plain=one, **answer)
     _add(router, "POST", "/{response_id}/cancel", routes.cancel_response, None, plain=one, **answer)

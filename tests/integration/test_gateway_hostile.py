@@ -199,6 +199,20 @@ def test_odd_responses_and_completions_are_answered_in_openais_form(
             assert answer.status_code < 500 or "x-should-retry" in answer.headers, (body, answer.text)
 
 
+@pytest.mark.parametrize("field", ["input", "tools", "metadata", "text", "odd"])
+@pytest.mark.parametrize("model", ["openai/gpt-4o-mini", "local/text"])
+def test_what_is_nested_beyond_writing_is_refused_or_passes(
+    http: httpx.Client, model: str, field: str
+) -> None:
+    deep: Any = {"type": "function", "name": "f"}
+    for _ in range(400):
+        deep = {"type": "x", "content": [deep]}
+    body = {"model": model, "input": "hi", field: [deep] if field in ("input", "tools") else deep}
+    passes = field == "odd" or (model.startswith("openai/") and field != "input")
+    answer = http.post("/responses", json=body)
+    assert answer.status_code == (200 if passes else 400), answer.text
+
+
 @pytest.mark.parametrize("path", ["/responses", "/completions", "/chat/completions"])
 def test_half_a_character_is_refused(http: httpx.Client, path: str) -> None:
     body = rb'{"model": "local/text", "input": "\ud800", "prompt": "\ud800", "messages": ["\ud800"]}'

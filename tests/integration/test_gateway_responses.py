@@ -358,6 +358,28 @@ def test_what_is_not_to_be_kept_is_not(client: openai.OpenAI) -> None:
         client.responses.create(model="local/simulate", input="on", previous_response_id=made.id)
 
 
+def test_nothing_is_kept_where_a_setting_says_so() -> None:
+    with (
+        Platform({"NEXUS_RESPONSE_DAYS": "0"}) as platform,
+        openai.OpenAI(api_key=platform.api_key, base_url=f"{platform.url}/v1") as client,
+    ):
+        made = client.responses.create(model="local/simulate", input="hi", store=True)
+        assert made.to_dict()["store"] is False
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(made.id)
+
+
+def test_tokens_are_counted_without_a_call(client: openai.OpenAI, upstream: Upstream) -> None:
+    first = client.responses.create(model="gpt-4o-mini", input="the lamp is lit")
+    upstream.forget()
+    short = client.responses.input_tokens.count(model="gpt-4o-mini", input="who lit it")
+    long = client.responses.input_tokens.count(
+        model="gpt-4o-mini", input="who lit it", previous_response_id=first.id, instructions="Be brief."
+    )
+    assert 0 < short.input_tokens < long.input_tokens
+    assert upstream.calls() == []
+
+
 def test_the_items_of_the_input_are_listed_in_pages(client: openai.OpenAI) -> None:
     first = client.responses.create(model="gpt-4o-mini", input="one")
     second = client.responses.create(model="gpt-4o-mini", input="two", previous_response_id=first.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -13,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nexusai.providers.reliability.router import ROUTE
+from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider, RelayRequest
 from nexusai.server.files.service import FileService
 from nexusai.server.gateway.bodies import members, read
@@ -28,7 +30,7 @@ from nexusai.server.gateway.responses_request import (
     request_of,
 )
 from nexusai.server.gateway.responses_stream import EventWriter, chunk_of, wire
-from nexusai.server.http import JsonResponse, Problem
+from nexusai.server.http import JsonResponse, Problem, read_json, too_large
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.service import KeyService
@@ -49,7 +51,7 @@ class _Asked:
     request: Request
     caller: Caller
     provider: Provider
-    items: Sequence[Item]
+    items: bytes
     """What is kept with the response."""
     earlier: Sequence[str]
     ours: Mapping[str, Any]
@@ -83,13 +85,13 @@ class ResponsesRoutes:
         project = caller.project.id
         history = await self.responses.history(project, state.previous_response_id)
         items = await self.responses.resolved(project, items_of(state.input), history)
-        before, sent = await self._filled(project, history.items), await self._filled(project, items)
+        before, sent = await self._filled(project, history.items, items)
         ours = {
             "id": new_id("resp"),
             "previous_response_id": state.previous_response_id,
             "store": state.store is not False and self.responses.keeps,
         }
-        asked = _Asked(request, caller, provider, named(items), history.ids, ours)
+        asked = _Asked(request, caller, provider, _written(named(items)), history.ids, ours)
         if provider.relays(passing):
             relay = relay_request(passing, state.input or [], before, sent)
             return await (self._passed_on(asked, relay) if relay.stream else self._passed(asked, relay))
@@ -97,12 +99,37 @@ class ResponsesRoutes:
         known = None if provider.name == ROUTE else provider.name
         messages = messages_of([*before, *sent], known, len(before))
         chat = request_of(body, extra, passing.model, messages, provider.protocol)
-        writer = EventWriter(head_of(body, int(time.time()), passing.model, ours), provider.name)
+        head = head_of(body, int(time.time()), passing.model, ours)
+        _written([[head]])
+        writer = EventWriter(head, provider.name)
         return await (self._streamed if state.stream else self._whole)(asked, chat, writer)
 
-    async def _filled(self, project: str, items: Sequence[Item]) -> list[Item]:
-        """The items with the stored files that they speak of. Raises a 400 `Problem`."""
-        return inlined(items, {name: await self.files.named_data(project, name) for name in file_ids(items)})
+    @_openai
+    async def count_input_tokens(self, request: Request) -> Response:
+        """About how many tokens a response would be asked with; nothing is sent to the provider."""
+        caller = await self.keys.admit(request, "invoke")
+        body, _ = read(await read_json(request, self.max_body_bytes), ResponsesBody)
+        self.calls.resolve("chat", body.model)
+        project = caller.project.id
+        history = await self.responses.history(project, body.previous_response_id)
+        items = await self.responses.resolved(project, items_of(body.input), history)
+        before, sent = await self._filled(project, history.items, items)
+        messages = messages_of([*before, *sent], None, len(before))
+        tokens = estimate_message_tokens([{"role": "system", "content": body.instructions or ""}, *messages])
+        tokens += sum(estimate_tokens(json.dumps(tool)) for tool in body.tools or ())
+        return JsonResponse({"object": "response.input_tokens", "input_tokens": tokens})
+
+    async def _filled(self, project: str, *conversations: Sequence[Item]) -> list[list[Item]]:
+        """The items with the stored files that they speak of. Raises a 400 or 413 `Problem`."""
+        files: dict[str, tuple[str, str]] = {}
+        size = 0
+        for name in file_ids([item for items in conversations for item in items]):
+            if name not in files:
+                files[name] = await self.files.named_data(project, name)
+            size += len(files[name][1])
+            if size > self.max_body_bytes:
+                raise too_large("content of the files", self.max_body_bytes)
+        return [inlined(items, files) for items in conversations]
 
     async def _whole(self, asked: _Asked, chat: ChatRequest, writer: EventWriter) -> Response:
         async with self.calls.under_way(asked.caller):
@@ -115,7 +142,7 @@ class ResponsesRoutes:
     async def _passed(self, asked: _Asked, relay: RelayRequest) -> Response:
         async with self.calls.under_way(asked.caller):
             answer = await unless_gone(asked.request, asked.provider.relay(relay))
-        response = {**orjson.loads(answer.body), **asked.ours}
+        response = {**_answered(answer.body), **asked.ours}
         await self._keep(asked, response)
         return JsonResponse(response, headers=told(asked.provider, answer))
 
@@ -216,3 +243,21 @@ class ResponsesRoutes:
         ids = [item.get("id") for item in items] or [None]
         page = {"first_id": ids[0], "last_id": ids[-1], "has_more": more}
         return JsonResponse({"object": "list", "data": items, **page})
+
+
+def _written(value: Any) -> bytes:
+    """As it is kept and sent. Raises a 400 `Problem` for what nobody could write."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        raise Problem("INVALID_REQUEST", "The body is nested too deeply.") from None
+
+
+def _answered(body: bytes) -> dict[str, Any]:
+    """Raises a 502 `Problem` for what is nested beyond writing it again."""
+    try:
+        answer: dict[str, Any] = orjson.loads(body)
+        orjson.dumps([answer])
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        raise Problem("PROVIDER_ERROR", "The provider's answer is nested too deeply.") from None
+    return answer

@@ -104,9 +104,9 @@ def _is_asked(item: Item) -> bool:
     return kind_of(item) == "function_call_output" or item.get("role") not in (None, "assistant")
 
 
-def file_ids(items: Sequence[Item]) -> set[str]:
-    """The files of the platform that items speak of."""
-    return {_file_in(part) for item in items for part in _parts_in(item)} - {""}
+def file_ids(items: Sequence[Item]) -> list[str]:
+    """The files of the platform that items speak of, as often as they do."""
+    return [name for item in items for part in _parts_in(item) if (name := _file_in(part))]
 
 
 def _file_in(part: Item) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from nexusai.server.clock import now_ms
-from nexusai.server.http import Problem
+from nexusai.server.http import Problem, too_large
 from nexusai.server.responses.models import History, Item, ResponseRow
 from nexusai.server.responses.store import Kept, ResponseStore
 
@@ -19,6 +19,7 @@ __all__ = ["ResponseService"]
 logger: logging.Logger = logging.getLogger("nexusai.server.responses")
 
 DAY: Final = 24 * 3600 * 1000
+MOST_REFERENCES: Final = 1000
 
 
 class ResponseService:
@@ -36,10 +37,7 @@ class ResponseService:
             return History()
         turns = await self._store.conversation(project, previous_id, self._most, now_ms())
         if turns is None:
-            raise Problem(
-                "PAYLOAD_TOO_LARGE",
-                f"This conversation is larger than the limit of {self._most:,} bytes: begin another one.",
-            )
+            raise too_large("conversation", self._most)
         lost = previous_id if not turns else turns[0].previous_id
         if lost is not None:
             raise _missing(lost, ["previous_response_id"], "Previous response")
@@ -54,11 +52,18 @@ class ResponseService:
         wanted = [str(item.get("id")) for item in items if item.get("type") == "item_reference"]
         if not wanted:
             return list(items)
+        if len(wanted) > MOST_REFERENCES:
+            raise Problem.field(["input"], f"refers to more than {MOST_REFERENCES} items")
         known = {item["id"]: item for item in history.items if "id" in item}
         if not known.keys() >= set(wanted):
-            known |= await self._store.items(project, wanted, now_ms())
+            found = await self._store.items(project, wanted, self._most, now_ms())
+            if found is None:
+                raise too_large("conversations that are referred to", self._most)
+            known |= found
         if lost := next((each for each in wanted if each not in known), None):
             raise _missing(lost, ["input"], "Item")
+        if sum(len(orjson.dumps(known[each])) for each in wanted) > self._most:
+            raise too_large("input", self._most)
         return [
             known[str(item.get("id"))] if item.get("type") == "item_reference" else item for item in items
         ]
@@ -68,26 +73,25 @@ class ResponseService:
         project: str,
         key_id: str | None,
         response: Mapping[str, Any],
-        items: Sequence[Item],
+        items: bytes,
         earlier: Sequence[str],
     ) -> bool:
         """Keep a response and the items that were asked with it: False when the database does not take it.
 
         That is no reason to lose an answer which is there, and paid for.
         """
-        now = now_ms()
-        asked, answered = orjson.dumps(items), orjson.dumps(response)
+        now, answered = now_ms(), orjson.dumps(response)
         row = ResponseRow(
             id=response["id"],
             project=project,
             key_id=key_id,
             previous_id=response["previous_response_id"],
-            model=response["model"],
-            status=response["status"],
+            model=str(response["model"]),
+            status=str(response["status"]),
             created_at=now,
             expires_at=now + self._days * DAY,
-            size=len(asked) + len(answered),
-            input_json=asked.decode(),
+            size=len(items) + len(answered),
+            input_json=items.decode(),
             response_json=answered.decode(),
         )
         item_ids = [item["id"] for item in response["output"] if isinstance(item.get("id"), str)]

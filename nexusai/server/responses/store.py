@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, and_, delete, literal, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, literal, select
 
 from nexusai.server.db.engine import Database
 from nexusai.server.db.group_commit import GroupCommit, Write
@@ -96,16 +96,21 @@ class ResponseStore:
 
         return await self._database.run(work)
 
-    async def items(self, project: str, item_ids: Sequence[str], now: int) -> dict[str, Item]:
-        """Those items of answers that are kept, by their ids."""
+    async def items(
+        self, project: str, item_ids: Sequence[str], most: int, now: int
+    ) -> dict[str, Item] | None:
+        """Those items of answers that are kept, by their ids; None where `most` bytes will not hold them."""
         wanted = set(item_ids)
         owners = select(response_items.c.response_id).where(
             response_items.c.project == project, response_items.c.item_id.in_(wanted)
         )
-        query = select(*_ROW).where(_mine(project, now), responses.c.id.in_(owners))
+        theirs = and_(_mine(project, now), responses.c.id.in_(owners))
 
-        def work(connection: Connection) -> dict[str, Item]:
-            turns = [_turn(ResponseRow(*row)) for row in connection.execute(query)]
+        def work(connection: Connection) -> dict[str, Item] | None:
+            size = connection.execute(select(func.sum(responses.c.size)).where(theirs)).scalar()
+            if (size or 0) > most:
+                return None
+            turns = [_turn(ResponseRow(*row)) for row in connection.execute(select(*_ROW).where(theirs))]
             return {item["id"]: item for turn in turns for item in turn.items if item.get("id") in wanted}
 
         return await self._database.run(work)

@@ -102,7 +102,7 @@ def test_files_of_the_platform_are_put_in() -> None:
         {"type": "input_file", "file_id": "file_2"},
     )
     item = {"role": "user", "content": [image, document, {"type": "input_file", "file_id": "file-openai"}]}
-    assert file_ids([item, USER]) == {"file_1", "file_2"}
+    assert file_ids([item, USER]) == ["file_1", "file_2"]
     [filled] = inlined([item], {"file_1": ("a.png", "data:,1"), "file_2": ("b.pdf", "data:,2")})
     assert filled["content"] == [
         {"type": "input_image", "image_url": "data:,1"},

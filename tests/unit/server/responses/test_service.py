@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from nexusai.server.clock import now_ms
@@ -38,7 +39,7 @@ def response(name: str, previous: str | None = None, status: str = "completed") 
 async def kept(service: ResponseService, name: str, previous: str | None = None, **more: Any) -> None:
     history = await service.history("p", previous)
     items = [{"id": f"in_{name}", "type": "message", "role": "user", "content": "x" * more.pop("long", 1)}]
-    assert await service.keep("p", None, response(name, previous, **more), items, history.ids)
+    assert await service.keep("p", None, response(name, previous, **more), orjson.dumps(items), history.ids)
 
 
 def ids(items: Any) -> list[str]:
@@ -105,9 +106,25 @@ async def test_references_are_found_in_the_conversation_and_among_all_answers(
         await service.resolved("p", [{"type": "item_reference", "id": "out_c"}], history)
 
 
+async def test_references_are_bounded(service: ResponseService) -> None:
+    await kept(service, "a", long=4000)
+    await kept(service, "b", long=7000)
+    nothing = await service.history("p", None)
+
+    def referring(*names: str) -> list[dict[str, Any]]:
+        return [{"type": "item_reference", "id": name} for name in names]
+
+    with pytest.raises(Problem, match="more than 1000"):
+        await service.resolved("p", referring(*["out_a"] * 1001), nothing)
+    with pytest.raises(Problem, match="larger than the limit"):
+        await service.resolved("p", referring("out_a", "out_b"), nothing)
+    with pytest.raises(Problem, match="larger than the limit"):
+        await service.resolved("p", referring("in_a", "in_a", "in_a"), await service.history("p", "a"))
+
+
 async def test_the_same_id_twice_is_not_kept_and_loses_nothing(service: ResponseService) -> None:
     await kept(service, "a")
-    assert not await service.keep("q", None, response("a"), [], ())
+    assert not await service.keep("q", None, response("a"), b"[]", ())
     assert '"id":"a"' in await service.get("p", "a")
 
 
@@ -115,11 +132,11 @@ async def test_a_conversation_lives_as_long_as_its_last_turn(
     service: ResponseService, store: ResponseStore
 ) -> None:
     await kept(service, "a")
-    await ResponseService(store, 60, 10_000).keep("p", None, response("b", "a"), [], ["a"])
+    await ResponseService(store, 60, 10_000).keep("p", None, response("b", "a"), b"[]", ["a"])
     later = now_ms() + 31 * DAY
     assert await store.forget(later, 10) == 0
     assert await store.find("p", "a", later) is not None
     later = now_ms() + 61 * DAY
     assert await store.find("p", "a", later) is None
     assert (await store.forget(later, 1), await store.forget(later, 10)) == (1, 1)
-    assert await store.items("p", ["out_a", "out_b"], 0) == {}
+    assert await store.items("p", ["out_a", "out_b"], 99, 0) == {}
