@@ -421,8 +421,8 @@ def test_a_terminal_that_is_closed_ends_the_platform_though_it_hangs_up_too(tmp_
 def test_a_start_with_a_broken_file_says_all_that_is_wrong(tmp_path: Path):
     path = tmp_path / "nexus.yaml"
     path.write_text("aliases:\n  a: nobody/x\nsettings:\n  sync_wait: 0\n")
-    with pytest.raises(Exception, match="did not start") as failure:
-        Platform({"NEXUS_CONFIG": str(path)}).start()
+    with pytest.raises(error.ConfigurationError, match="did not start") as failure:
+        Platform({"NEXUS_CONFIG": str(path)}).__enter__()
 
     assert f"{path}:2:3: aliases.a: no such provider; there are local" in str(failure.value)
     assert f"{path}:4:3: settings.sync_wait: Input should be greater than 0" in str(failure.value)
