@@ -215,7 +215,7 @@ class Platform:
         )
         runner.on_told = self.webhooks.wake
         self.readings: Readings = Readings(
-            self.traffic, self.tasks, self.catalogue, self._recorder, self._known
+            self.traffic, self.tasks, self.catalogue, self._recorder, self.conversation_log, self._known
         )
         runner.on_ended = self.traffic.task_ended
         if self.tracing is not None:

@@ -26,6 +26,8 @@ READINGS: Final[dict[str, tuple[str, Labels, str]]] = {
     "nexus_upstream_connections": ("gauge", ("state",), "Connections to providers: in use, and idle."),
     "nexus_usage_rows_waiting": ("gauge", (), "Rows of usage that are not written yet."),
     "nexus_usage_rows_dropped": ("counter", (), "Rows of usage that were lost."),
+    "nexus_conversations_waiting": ("gauge", (), "Logged conversations that are not written yet."),
+    "nexus_conversations_dropped": ("counter", (), "Logged conversations that were lost."),
     "nexus_log_lines_dropped": ("counter", (), "Lines of the log that nobody read in time."),
 }
 """What is looked up when it is asked for: its type, its labels, and what it is."""

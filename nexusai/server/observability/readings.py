@@ -8,6 +8,7 @@ from typing import Final
 
 from nexusai.server.catalogue import Catalogue
 from nexusai.server.clock import now_ms
+from nexusai.server.conversations.log import ConversationLog
 from nexusai.server.observability.metrics import ModelLabel, Reading
 from nexusai.server.tasks.service import TaskService
 from nexusai.server.traffic import Traffic
@@ -24,6 +25,7 @@ class Readings:
     tasks: TaskService
     catalogue: Catalogue
     recorder: Recorder
+    conversations: ConversationLog
     model_label: ModelLabel
     lines_dropped: Callable[[], int] = field(default=lambda: 0)
 
@@ -40,6 +42,8 @@ class Readings:
             Reading("nexus_upstream_connections", idle, ("idle",)),
             Reading("nexus_usage_rows_waiting", self.recorder.waiting),
             Reading("nexus_usage_rows_dropped", self.recorder.dropped),
+            Reading("nexus_conversations_waiting", self.conversations.waiting),
+            Reading("nexus_conversations_dropped", self.conversations.dropped),
             Reading("nexus_log_lines_dropped", self.lines_dropped()),
             *self._breakers(),
         ]
