@@ -275,20 +275,23 @@ class _Answer:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._connection is None:
-            raise StopAsyncIteration
-        try:
-            piece = await self._connection.read()
-        except (*_FAILURES, Late) as error:
-            raise _meaning(self._request, error) from error.with_traceback(None)
-        if not piece:
+        if not (piece := await self._piece()):
             raise StopAsyncIteration
         return piece
+
+    async def _piece(self) -> bytes:
+        """Empty at the end."""
+        if self._connection is None:
+            return b""
+        try:
+            return await self._connection.read()
+        except (*_FAILURES, Late) as error:
+            raise _meaning(self._request, error) from error.with_traceback(None)
 
     async def rest(self) -> bytes:
         """The whole body. Raises `AdapterError` when it is too much."""
         pieces, size = [], 0
-        async for piece in self:
+        while piece := await self._piece():
             pieces.append(piece)
             size += len(piece)
             if size > MAX_ANSWER_BYTES:
