@@ -188,6 +188,63 @@ def test_a_message_of_anthropics_api_is_logged(platform: Platform, admin: httpx.
     assert logged["route"] == "/v1/messages"
 
 
+def test_a_translated_stream_is_logged_as_its_client_got_it(opened: Open):
+    client, log = opened()
+
+    for _ in chat(client, "one word after the other", model="claude-haiku-4-5", stream=True):
+        pass
+
+    logged = log.only()
+    assert logged["answer"] == {"content": "one word after the other"}
+    assert (logged["provider"], logged["model"]) == ("anthropic", "claude-haiku-4-5")
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5"])
+def test_a_response_is_logged_whole_and_streamed(opened: Open, model: str):
+    client, log = opened()
+
+    client.responses.create(model=model, input="lighthouse")
+    with client.responses.stream(model=model, input="harbour") as stream:
+        stream.until_done()
+
+    for said in ("lighthouse", "harbour"):
+        logged = log.only(q=said)
+        assert logged["request"]["input"] == said
+        assert logged["answer"]["output"][0]["content"][0]["text"] == said
+        assert (logged["route"], logged["status"]) == ("/v1/responses", "completed")
+
+
+def test_old_completions_are_logged(opened: Open):
+    client, log = opened()
+
+    for _ in client.completions.create(model="gpt-4o-mini", prompt="harbour light", stream=True):
+        pass
+
+    assert log.only(q="harbour")["answer"] == {"text": "harbour light"}
+
+
+def test_pictures_and_sound_are_logged_by_their_prompts(opened: Open):
+    client, log = opened()
+
+    client.images.edit(model="gpt-image-1", image=base64.b64decode(PIXEL), prompt="a red boat")
+    client.audio.speech.create(model="tts-1", voice="alloy", input="good evening", response_format="wav")
+
+    edited = log.only(q="red boat")
+    assert edited["request"]["image"].endswith(f" {len(base64.b64decode(PIXEL))} bytes]")
+    assert edited["answer"]["data"][0]["b64_json"].endswith(" bytes]")
+    assert log.only(q="good evening")["answer"].startswith("[audio/wav, ")
+
+
+def test_a_key_that_is_told_to_log_does_so_at_once(opened: Open, admin: httpx.Client):
+    client, log = opened(logging=None)
+    chat(client, "before")
+
+    assert admin.patch(f"/keys/{log.key_id}", json={"logging": "full"}).json()["logging"] == "full"
+    chat(client, "after")
+
+    assert log.only()["request"]["messages"][0]["content"] == "after"
+
+
 def test_of_pictures_and_vectors_only_the_size_is_logged(opened: Open):
     client, log = opened()
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}

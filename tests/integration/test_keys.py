@@ -130,6 +130,8 @@ def test_a_key_from_the_command_line(platform: Platform, command: Callable[..., 
     assert limited.stdout.strip().endswith("tokens per minute: 1000")
     rotated = json.loads(command("keys", "rotate", key_id, "--json").stdout)
     assert rotated["api_key"] != secret
+    assert "logging full" in command("keys", "log", key_id, "full").stdout
+    assert command("keys", "log", key_id, "everything").returncode == 1
     assert command("keys", "disable", key_id).returncode == 0
     with of(platform, rotated["api_key"]) as client, pytest.raises(AuthenticationError):
         client.tasks.list()
