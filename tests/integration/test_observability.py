@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -161,6 +164,35 @@ def test_a_vendor_out_of_reach_is_told_of_without_the_secrets_of_its_address() -
     log = "\n".join(platform.log)
     for secret in (key, "hunter22", PROMPT, platform.api_key):
         assert secret not in log
+
+
+def test_a_log_that_nobody_reads_holds_up_neither_requests_nor_the_end(platform: Platform) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "nexusai",
+        "serve",
+        "--port",
+        "0",
+        "--data-dir",
+        str(platform.home / "other"),
+    ]
+    environ = {
+        **os.environ,
+        "NEXUS_HOME": str(platform.home / "home"),
+        "NEXUS_BOOTSTRAP_API_KEY": platform.api_key,
+    }
+    unread, end = os.pipe()
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=end, text=True) as process:
+        os.close(end)
+        assert process.stdout is not None
+        url = process.stdout.readline().rpartition(" ")[2].strip()
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {platform.api_key}"}) as http:
+            statuses = {http.get(f"/api/v1/tasks/task_{'x' * 180}{n}").status_code for n in range(400)}
+        process.terminate()
+        assert process.wait(20) == 0
+    os.close(unread)
+    assert statuses == {404}
 
 
 def test_the_figures_are_there_for_prometheus(platform: Platform) -> None:
