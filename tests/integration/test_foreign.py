@@ -225,7 +225,7 @@ def routes(document: dict[str, Any]) -> list[str]:
         f"{method.upper()} {path.removeprefix('/api/v1')}"
         for path, methods in document["paths"].items()
         for method in methods
-        if not path.startswith("/v1/")  # what has ids there has names of models
+        if path.startswith("/api/v1/")
     ]
     return sorted(found, key=lambda name: (name.startswith("DELETE"), -name.count("/"), name))
 
