@@ -38,7 +38,7 @@ class Log:
         self.redact: Redactor = Redactor(environ)
         self.handler: logging.Handler = _Lines(self)
         pretty = form == "pretty" or (form == "auto" and stream.isatty())
-        self._render: Renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty()) if pretty else _JSON
+        self._render: Renderer = _for_reading(colors=stream.isatty()) if pretty else _JSON
 
     def start(self) -> None:
         """Take over what the platform and its libraries log; of the libraries, warnings."""
@@ -62,10 +62,10 @@ class Log:
         known = exchange.route is not None
         facts: Facts = {
             "event": "request",
-            "request_id": exchange.request_id,
             "method": exchange.method[:20],
             "path": exchange.path[:LONGEST] if known else self.redact(exchange.path[:LONGEST]),
             "status": exchange.status,
+            "request_id": exchange.request_id,
         }
         if exchange.gone:
             facts["client_gone"] = True
@@ -202,6 +202,11 @@ def _ms(seconds: float) -> float:
 
 def _dumps(facts: Any, **_: Any) -> str:
     return orjson.dumps(facts, default=str).decode()
+
+
+def _for_reading(*, colors: bool) -> Renderer:
+    plain = structlog.dev.plain_traceback  # the other ways show local variables, prompts among them
+    return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain)
 
 
 _JSON: Final = structlog.processors.JSONRenderer(serializer=_dumps)

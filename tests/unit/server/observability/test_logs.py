@@ -176,7 +176,21 @@ def test_for_reading_it_is_no_json():
 
     lines.log.request(exchange())
 
-    assert "request_id=req_1" in lines.text()
+    line = " ".join(lines.text().split())
+    assert "] request method=POST path=/v1/chat/completions status=0 request_id=req_1" in line
+
+
+def test_for_reading_an_error_is_a_stack_of_lines():
+    lines = Lines(form="pretty")
+
+    try:
+        raise OSError("the disk is gone")
+    except OSError:
+        lines.logger.exception("it failed")
+
+    text = lines.text()
+    assert "it failed" in text.splitlines()[0]
+    assert "OSError: the disk is gone" in text.splitlines()
 
 
 # What is told on the way
