@@ -244,6 +244,22 @@ async def test_a_vendor_that_cannot_be_reached_is_a_502(
     assert all(reason in outcome.text for outcome in outcomes)
 
 
+@pytest.mark.parametrize("fault", [fault for fault in REFUSALS if fault not in ("silence", "drip")])
+async def test_what_was_taken_for_a_call_that_failed_is_given_back(
+    platform: Served, http: httpx.AsyncClient, fault: str
+) -> None:
+    """A minute has room for one call by each of these ways at a time."""
+    made = await http.post("/api/v1/keys", json={"name": "few", "rate_limits": {"tokens_per_minute": 450}})
+    few = {"Authorization": f"Bearer {made.json()['api_key']}"}
+    ways = [way for way in WAYS if "/v1/invoke" not in way.path and way.vendor == COMPATIBLE]
+    for _ in range(3):
+        answers = await asyncio.gather(
+            *(http.post(way.path, json=way.body(f"{fault}.few"), headers=few) for way in ways)
+        )
+        assert not any("450 tokens a minute" in answer.text for answer in answers)
+    assert (await http.post(ways[0].path, json=ways[0].body("good"), headers=few)).status_code == 200
+
+
 async def test_what_is_no_utf8_is_replaced_or_refused_but_never_passed_on(http: httpx.AsyncClient) -> None:
     outcomes = await called(http, "no-utf8")  # which decodes them
 

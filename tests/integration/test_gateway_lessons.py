@@ -191,7 +191,7 @@ async def test_the_usage_is_the_sum_of_what_mixed_calls_were_told(
     platform: Served, http: httpx.Client, key: dict[str, Any]
 ) -> None:
     """Over the wire, as tests/unit/server/usage does with 10,000 below it."""
-    chance, many, at_once = random.Random(11), 600, asyncio.Semaphore(16)
+    chance, many, at_once = random.Random(11), 2000, asyncio.Semaphore(16)
     told = {"prompt": 0, "completion": 0, "cut": 0, "failed": 0}
     limits = httpx.Limits(max_connections=16)
     headers = {"Authorization": f"Bearer {key['api_key']}"}
@@ -236,9 +236,12 @@ async def test_the_usage_is_the_sum_of_what_mixed_calls_were_told(
 # The database
 
 
+@pytest.mark.parametrize("logging", ["off", "full"])
 def test_a_database_that_is_locked_fails_no_call(
-    http: httpx.Client, platform: Served, key: dict[str, Any]
+    http: httpx.Client, platform: Served, key: dict[str, Any], logging: str
 ) -> None:
+    with platform.client() as admin:
+        assert admin.patch(f"/keys/{key['key_id']}", json={"logging": logging}).status_code == 200
     http.post("/v1/chat/completions", json=asked("openai_compatible/good"))
     with closing(sqlite3.connect(platform.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -332,6 +335,7 @@ def test_a_client_does_not_say_where_its_request_goes(http: httpx.Client, vendor
 
 FREE = {
     "/v1/messages/count_tokens": "asks nobody",
+    "/v1/responses/input_tokens": "asks nobody",
     "/v1/responses/{response_id}/cancel": "asks nobody",
     "/v1/files": "keeps a file",
     "/v1/audio/translations": "is there for nobody",
