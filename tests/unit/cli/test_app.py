@@ -30,7 +30,8 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, which is the working directory, too."""
+    """An empty home, which is the working directory, too; of the log only what fails is told."""
+    monkeypatch.setenv("NEXUS_LOG_LEVEL", "error")
     monkeypatch.setenv("NEXUS_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
@@ -205,7 +206,7 @@ class Serving:
         }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nexusai", "serve", "--port", "0"],
-            env={**kept, "NEXUS_HOME": str(home), **environ},
+            env={**kept, "NEXUS_HOME": str(home), "NEXUS_LOG_LEVEL": "warning", **environ},
             cwd=home.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
