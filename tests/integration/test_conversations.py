@@ -183,6 +183,9 @@ def test_a_message_of_anthropics_api_is_logged(platform: Platform, admin: httpx.
         ) as stream:
             told = stream.get_final_text()
 
+        said: Any = [{"role": "user", "content": "Good evening"}]
+        client.messages.count_tokens(model="claude-haiku-4-5", messages=said)  # no conversation
+
     logged = Log(admin, made["key_id"]).only()
     assert logged["answer"]["text"] == told == "Good evening"
     assert logged["route"] == "/v1/messages"

@@ -26,7 +26,7 @@ from nexusai.server.gateway.messages import (
     prompt_of,
     request_of,
 )
-from nexusai.server.http import JsonResponse, Problem, header
+from nexusai.server.http import JsonResponse, Problem, header, read_json
 from nexusai.server.http import request_id as current_request
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
@@ -128,8 +128,8 @@ class AnthropicRoutes:
     @_anthropic
     async def count_tokens(self, request: Request) -> Response:
         """About how many tokens a prompt has; nothing is sent to the provider."""
-        caller = await self.keys.admit(request, "invoke")
-        body, _ = read(await self.calls.body(request, caller, self.max_body_bytes), CountBody)
+        await self.keys.admit(request, "invoke")
+        body, _ = read(await read_json(request, self.max_body_bytes), CountBody)
         self.calls.resolve("chat", body.model)
         tokens = estimate_message_tokens(prompt_of(body))
         tokens += sum(estimate_tokens(json.dumps(tool)) for tool in body.tools or ())
