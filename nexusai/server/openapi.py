@@ -317,6 +317,7 @@ _FOREIGN: Final[Mapping[str, dict[str, Any]]] = {
     "/v1/messages": {**_OBJECT, **_EVENTS},
     "/v1/responses": {**_OBJECT, **_EVENTS},
     "/v1/responses/{response_id}": {**_OBJECT, **_EVENTS},
+    "/v1/files/{file_id}/content": _BYTES,
     "/v1/audio/speech": {"audio/*": {"schema": {"type": "string"}}, **_EVENTS},
     "/v1/audio/transcriptions": {**_OBJECT, **_TEXT, **_EVENTS},
     "/v1/audio/translations": {**_OBJECT, **_TEXT, **_EVENTS},

@@ -66,6 +66,7 @@ def ids(platform: Served) -> dict[str, str]:
         batch = client.post("/batches", json={"requests": [SIMULATED]}).json()["batch_id"]
         hook = client.post("/webhooks", json={"url": "https://example.com"}).json()["webhook_id"]
         key = client.post("/keys", json={"name": "ci"}).json()["key_id"]
+        made = client.post(f"{platform.url}/v1/responses", json=FOREIGN["/v1/responses"]).json()
         project = client.get("/projects").json()["data"][0]["project_id"]
     return {
         "task_id": task,
@@ -77,6 +78,7 @@ def ids(platform: Served) -> dict[str, str]:
         "webhook_id": hook,
         "key_id": key,
         "project_id": project,
+        "response_id": made["id"],
         "model": "local/text",
     }
 

@@ -62,7 +62,7 @@ class Clients:
     def openai(
         self, model: str, *, key: str | None = None, url: str | None = None, **options: Any
     ) -> tuple[Any, Any]:
-        own = {name: options.pop(name) for name in ("timeout",) if name in options}
+        own = {name: options.pop(name) for name in ("timeout", "max_retries") if name in options}
         client = openai.OpenAI(
             api_key=key or self.platform.key, base_url=f"{url or self.platform.url}/v1", **own
         )
@@ -72,7 +72,7 @@ class Clients:
     def anthropic(
         self, model: str, *, key: str | None = None, url: str | None = None, **options: Any
     ) -> tuple[Any, Any]:
-        own = {name: options.pop(name) for name in ("timeout",) if name in options}
+        own = {name: options.pop(name) for name in ("timeout", "max_retries") if name in options}
         client = anthropic.Anthropic(
             api_key=key or self.platform.key, base_url=url or self.platform.url, **own
         )
@@ -172,8 +172,8 @@ def own_causes(ask: Ask) -> dict[str, Cause]:
         "NotFoundError": (ask, "openai_compatible/404.own", {}),
         "RateLimitError": (ask, "local/simulate", {"key": "slow"}),
         "InternalServerError": (ask, "openai_compatible/500.own", {}),
-        "APITimeoutError": (ask, "openai_compatible/never-ends.own", {"timeout": 0.2}),
-        "APIConnectionError": (ask, "local/simulate", {"url": "nowhere"}),
+        "APITimeoutError": (ask, "openai_compatible/never-ends.own", {"timeout": 0.2, "max_retries": 0}),
+        "APIConnectionError": (ask, "local/simulate", {"url": "nowhere", "max_retries": 0}),
         "APIError": (ask, "openai_compatible/breaks.own", {"stream": True}),
     }
 
