@@ -11,7 +11,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from nexusai.error import ConfigurationError
 from nexusai.providers.costs import CostTracker
@@ -29,6 +30,8 @@ from nexusai.providers.trial import Call, Trial
 __all__ = ["Calls"]
 
 logger: logging.Logger = logging.getLogger("nexusai.providers")
+
+_MOST_CIRCUITS: Final = 4096
 
 
 class Calls:
@@ -107,12 +110,18 @@ class Calls:
     def call_at(self, provider: str, operation: OperationName, request: Any) -> Flow[Any]:
         """The answer of one provider, whose model `request.model` is."""
         self.costs.check(())
-        return Trial(self, Call(operation, request), Deployment(provider, request.model), ()).run()
+        return Trial(self, Call(operation, request), _deployment(provider, request.model), ()).run()
 
     def circuit(self, target: Deployment) -> Circuit:
         """The state of the breaker of one model of one provider."""
         key = target.provider, target.model
-        return self._circuits.get(key) or self._circuits.setdefault(key, Circuit(self._breaker))
+        return self._circuits.get(key) or self._new_circuit(key)
+
+    def _new_circuit(self, key: tuple[str, str]) -> Circuit:
+        """Of the many names that callers may come up with, those with troubles are remembered."""
+        if len(self._circuits) >= _MOST_CIRCUITS:
+            self._circuits = {name: each for name, each in self._circuits.items() if each.state != "closed"}
+        return self._circuits.setdefault(key, Circuit(self._breaker))
 
     def states(self, provider: str) -> dict[str, CircuitState]:
         """The state of the breaker of each model of a provider that was called."""
@@ -120,6 +129,8 @@ class Calls:
         return {model: circuit.state for (owner, model), circuit in known if owner == provider}
 
     def limiter(self, target: Deployment) -> Limiter | None:
+        if not self._limiters:
+            return None
         return self._limiters.get(f"{target.provider}/{target.model}") or self._limiters.get(target.provider)
 
     def tell(self, record: CallRecord, target: Deployment, now: float) -> None:
@@ -163,6 +174,11 @@ class Calls:
             return Deployment(able[0], model)
         known = ", ".join(f"{name}/…" for name in able or self.endpoints)
         raise ValidationError(f"which provider has the model {model[:100]!r}? Name it with one of: {known}")
+
+
+@lru_cache(_MOST_CIRCUITS)
+def _deployment(provider: str, model: str) -> Deployment:
+    return Deployment(provider, model)
 
 
 def _same(one: Endpoint, other: Endpoint | None) -> bool:

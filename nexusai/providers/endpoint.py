@@ -85,10 +85,13 @@ class Endpoint:
 
     def operation(self, name: OperationName, request: Any) -> Operation[Any, Any]:
         """Raises `CapabilityError`, which names who can, when this provider cannot."""
-        relayed = isinstance(request, RelayRequest)
-        operation: Operation[Any, Any] | None = (
-            self.adapter.relays.get(request.api) if relayed else getattr(self.adapter, name)
-        )
+        operation: Operation[Any, Any] | None
+        if isinstance(request, RelayRequest):
+            operation = self.adapter.relays.get(request.api)
+            if operation is not None and name in self.vendor.capabilities:
+                return operation
+        else:
+            operation = getattr(self.adapter, name)
         if name == "speech_stream" and operation is None and self.adapter.speech is not None:
             operation = _in_one_piece(self.adapter.speech)
         for needed in self._needed(name, request):

@@ -32,7 +32,7 @@ _SHORTEST_KEY: Final = 8
 _SLOWER: Final = "it took too long: no time is left for another try"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """What is wanted, whoever does it."""
 
@@ -93,9 +93,11 @@ class Trial:
     def run(self) -> Flow[Any]:
         endpoint = self.endpoint
         self.begun, self.context = self.calls.clock(), copy_context()
-        ways = {name: getattr(endpoint.config, name) for name in _WAYS}
-        self.reached = {name: value for name, value in ways.items() if value is not None}
-        total = endpoint.config.total
+        config = endpoint.config
+        if (config.connect or config.proxy or config.ca_file) is not None:
+            ways = {name: getattr(config, name) for name in _WAYS}
+            self.reached = {name: value for name, value in ways.items() if value is not None}
+        total = config.total
         self.deadline = min(self.call.deadline, math.inf if total is None else self.begun + total)
         request = self.call.request
         if request.model != self.target.model:

@@ -352,7 +352,7 @@ class ModerationResponse:
     """Who answered, by the name under which it is configured."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RelayRequest:
     """A request in the words of the vendor's own API. It goes there as it is, but for the name of the model.
 

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 
 from nexusai.server.catalogue import Names
 from nexusai.server.http import Problem
-from nexusai.server.keys.limits import Measure, Want
+from nexusai.server.keys.limits import MONEY, Measure, Want
 from nexusai.server.keys.models import Key, Limits, Logging, Project
 from nexusai.server.tasks.models import lanes_of
 
@@ -20,6 +20,8 @@ class Caller:
     """
 
     __slots__ = (
+        "_money",
+        "_unlimited",
         "has_budget",
         "is_metered",
         "key",
@@ -50,6 +52,9 @@ class Caller:
             if most is not None
         ]
         """What a call takes; how much of it is not known beforehand."""
+        budgets = {(want.subject, want.measure) for want in self.metered}
+        self._money = [(subject, measure) for subject, _ in self.limits for measure in MONEY]
+        self._unlimited = [each for each in self._money if each not in budgets]
         self.logging: Logging = (key.logging if key is not None else None) or project.logging or "off"
         """What is written down of its calls under `/v1`."""
         self.has_budget: bool = any(limits.budget.limits for _, limits in self.limits)
@@ -57,6 +62,10 @@ class Caller:
         """Whether tokens or money of its calls are limited."""
         self.lanes: tuple[str, ...] = lanes_of(project.id, key.id if key is not None else None)
         """The ids that count what runs at the same time."""
+
+    def money(self, *, limited: bool = True) -> Sequence[tuple[str, Measure]]:
+        """Under what dollars are counted; or that of it which no budget limits."""
+        return self._money if limited else self._unlimited
 
     def reaches(self, project: str) -> bool:
         """Whether what belongs to a project may be managed: one's own, and with `platform` any."""

@@ -9,14 +9,13 @@ from typing import Final
 from nexusai.server.clock import now_ms, rfc3339
 from nexusai.server.http import Problem
 from nexusai.server.keys.caller import Caller
-from nexusai.server.keys.limits import Lanes, Ledger, Measure, Refusal, Want, window
+from nexusai.server.keys.limits import Lanes, Ledger, Refusal, Want, window
 from nexusai.server.traffic import Traffic
 
 __all__ = ["Guard", "Reservation"]
 
 Header = tuple[bytes, bytes]
 
-MONEY: Final[tuple[Measure, ...]] = ("day", "month")
 _WORDS: Final = {
     "requests": "{most:g} requests a minute",
     "tokens": "{most:g} tokens a minute",
@@ -38,9 +37,9 @@ class Reservation:
         """Tokens and dollars."""
 
     @property
-    def covers(self) -> frozenset[tuple[str, Measure]]:
-        """What is counted by it, of whom."""
-        return frozenset((want.subject, want.measure) for want in self._wants)
+    def counts_money(self) -> bool:
+        """Whether it counts dollars wherever they are limited."""
+        return any(want.measure != "tokens" for want in self._wants)
 
     def count(self, tokens: int, dollars: float) -> None:
         """What one of the deployments that were called used; after a fallback there are several."""
@@ -110,13 +109,12 @@ class Guard:
             patience -= pause
             await asyncio.sleep(pause)
 
-    def spent(self, caller: Caller, dollars: float, counted: frozenset[tuple[str, Measure]]) -> None:
-        """Count money that no reservation did: a budget that is set later begins with it."""
+    def spent(self, caller: Caller, dollars: float, reservation: Reservation | None) -> None:
+        """Count money that the reservation does not: a budget that is set later begins with it."""
         now = now_ms()
-        for subject, _ in caller.limits:
-            for measure in MONEY:
-                if (subject, measure) not in counted:
-                    self.ledger.settle(subject, measure, dollars, now)
+        counted = reservation is not None and reservation.counts_money
+        for subject, measure in caller.money(limited=not counted):
+            self.ledger.settle(subject, measure, dollars, now)
 
     def enter(self, caller: Caller) -> None:
         """Begin a call that counts as a running task, until `leave`. Raises a 429 `Problem`."""

@@ -7,11 +7,12 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Lanes", "Ledger", "MemoryLedger", "Refusal", "Want", "window"]
+__all__ = ["MONEY", "Lanes", "Ledger", "MemoryLedger", "Refusal", "Want", "window"]
 
 Measure: TypeAlias = Literal["requests", "tokens", "day", "month"]
 """Requests and tokens of a minute, dollars of a day and of a month."""
 
+MONEY: Final[tuple[Measure, ...]] = ("day", "month")
 MINUTE: Final = 60_000
 DAY: Final = 24 * 3600 * 1000
 BOUNDLESS: Final = 1 << 60

@@ -16,6 +16,7 @@ from nexusai.providers.types import (
     Capability,
     ChatRequest,
     ChatResponse,
+    Cost,
     EmbeddingRequest,
     EmbeddingResponse,
     ImageRequest,
@@ -123,16 +124,7 @@ class Meter:
 
     def _dollars(self, provider: str, model: str, request: Any, tokens: Usage) -> float:
         """Raises a 403 `Problem` where nobody knows what the call costs: a budget would not hold."""
-        cost = self._prices.cost(
-            provider,
-            model,
-            tokens if isinstance(request, (ChatRequest, EmbeddingRequest, RelayRequest)) else None,
-            images=request.n if isinstance(request, ImageRequest) else None,
-            size=getattr(request, "size", None),
-            quality=getattr(request, "quality", None),
-            characters=len(request.text) if isinstance(request, SpeechRequest) else None,
-        )
-        cost = cost or self._prices.cost(provider, model, tokens)  # a picture that is paid by tokens
+        cost = self._other_cost(provider, model, request) or self._prices.cost(provider, model, tokens)
         dollars = self._rates.dollars(cost)
         if dollars is not None:
             return dollars
@@ -141,6 +133,16 @@ class Meter:
             return 0.0  # it depends on what comes back, such as the length of a recording
         missing = f"rate of {cost.currency}" if cost else f"price of {provider}/{model[:100]}"
         raise Problem("FORBIDDEN", f"The platform knows no {missing}: what has a budget may not use it.")
+
+    def _other_cost(self, provider: str, model: str, request: Any) -> Cost | None:
+        """What is not paid by tokens, or may not be."""
+        if isinstance(request, ImageRequest):
+            return self._prices.cost(
+                provider, model, images=request.n, size=request.size, quality=request.quality
+            )
+        if isinstance(request, SpeechRequest):
+            return self._prices.cost(provider, model, characters=len(request.text))
+        return None
 
 
 class MeteredProvider:
@@ -251,14 +253,16 @@ def _estimated(request: Any) -> Usage:
 def _passing(request: RelayRequest) -> Usage:
     """By the length of what nobody reads on the way: four bytes of JSON are a token, in whatever language."""
     fields = request.fields
-    said = [fields[name] for name in _PROMPTS & fields.keys()]
-    pictures = sum(len(_SHOWN.findall(raw)) for raw in said if b'"type"' in raw)
-    if pictures:
-        said = [_ENCODED.sub(b"", raw) for raw in said]
+    length = pictures = 0
+    for name, raw in fields.items():
+        if name in _PROMPTS:
+            shown = len(_SHOWN.findall(raw)) if b'"type"' in raw else 0
+            length += len(_ENCODED.sub(b"", raw) if shown else raw)
+            pictures += shown
     told = {name: orjson.loads(fields[name]) for name in _NUMBERS & fields.keys()}
     many = told.pop("n", None)
     longest = 0 if request.api == "embeddings" else _most(list(told.values()))
-    prompt = sum(map(len, said)) // 4 + PICTURE * pictures
+    prompt = length // 4 + PICTURE * pictures
     return Usage(prompt, longest * _answers(many), source="estimate")
 
 

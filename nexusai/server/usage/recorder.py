@@ -52,7 +52,7 @@ class Recorder(Backlog[CallRow]):
         if caller is None:
             return
         if dollars:
-            self._guard.spent(caller, dollars, reservation.covers if reservation else frozenset())
+            self._guard.spent(caller, dollars, reservation)
         error = record.error
         self.add(
             CallRow(

@@ -496,3 +496,15 @@ def test_who_was_fast_and_healthy_is_remembered():
     assert next(calls.router.candidates("r", **facts)).provider == "a"
     calls.inherit(before)
     assert next(calls.router.candidates("r", **facts)).provider == "b"
+
+
+def test_of_many_models_those_with_troubles_are_remembered(monkeypatch):
+    monkeypatch.setattr("nexusai.providers.calls._MOST_CIRCUITS", 10)
+    vendor = Vendor(answered())
+    calls = vendor.calls(breaker=CircuitBreaker(failure_threshold=1))
+    calls.circuit(Deployment("openai_compatible", "ill")).failure(vendor.now)
+    for number in range(100):
+        vendor.run(calls.call("chat", to(f"m-{number}")))
+    states = calls.states("openai_compatible")
+    assert len(states) <= 10
+    assert states["ill"] == "open"
