@@ -71,7 +71,13 @@ def create_app(platform: Platform) -> ASGIApp:
     knowledge = KnowledgeRoutes(
         platform.knowledge, platform.files, platform.keys, settings.max_body_bytes, settings.max_file_bytes
     )
-    calls = Calls(platform.catalogue, platform.guard, platform.conversation_log, platform.files)
+    calls = Calls(
+        platform.catalogue,
+        platform.guard,
+        platform.conversation_log,
+        platform.files,
+        settings.task_timeout,
+    )
     openai = OpenAIRoutes(calls, platform.keys, settings.max_body_bytes)
     anthropic = AnthropicRoutes(calls, platform.keys, settings.max_body_bytes)
     responses = ResponsesRoutes(

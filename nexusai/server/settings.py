@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     """Seconds a synchronous `POST /invoke` waits before it answers 202."""
 
     task_timeout: float = Field(default=600.0, gt=0)
-    """Seconds a task may run when its request does not say."""
+    """Seconds a task may run when its request does not say, and a call under `/v1`."""
 
     max_running_tasks: int = Field(default=2000, ge=1)
     max_attempts: int = Field(default=5, ge=1)

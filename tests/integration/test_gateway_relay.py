@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from nexusai.testing import Platform
-from tests.fixtures.wire import CLOSE, WireServer, answer, chunked, serving
+from tests.fixtures.wire import CLOSE, SILENCE, WireServer, answer, chunked, serving
 
 WHOLE = (
     b'{ "id" : "c1", "object": "chat.completion", "created": 1, "model": "m-2025", "brand_new": [1.50],\n'
@@ -28,9 +28,10 @@ BODY = (
 
 
 @contextmanager
-def platform_before(*answers: object) -> Iterator[tuple[httpx.Client, WireServer, Platform]]:
+def platform_before(*answers: object, **settings: str) -> Iterator[tuple[httpx.Client, WireServer, Platform]]:
     with serving(*answers) as vendor:  # type: ignore[arg-type]
         environ = {
+            **settings,
             "NEXUS_PROVIDER_BASE_URL": f"{vendor.origin}/v1",
             "NEXUS_PROVIDER_MODEL": "m",
             "ANTHROPIC_API_KEY": "sk-ant-test",
@@ -135,3 +136,17 @@ def test_a_body_that_is_none_is_refused_before_anything_is_sent():
             assert refused.status_code == 400, body
             assert named in refused.json()["error"]["message"], body
         assert vendor.requests == []
+
+
+def test_a_vendor_that_takes_too_long_is_cut_off():
+    begun = chunked(FIRST, end=False)
+    with platform_before([SILENCE], [begun, SILENCE], NEXUS_TASK_TIMEOUT="0.4") as (client, vendor, _):
+        late = client.post("/chat/completions", content=BODY)
+        assert (late.status_code, late.headers["x-should-retry"]) == (408, "false")
+        assert "0.4 s" in late.json()["error"]["message"]
+        assert vendor.left.wait(5)
+        vendor.left.clear()
+        heard = client.post("/chat/completions", content=BODY.replace(b'"n": 1', b'"stream": true')).content
+        assert heard.startswith(FIRST + b'data: {"error":{')
+        assert b"[DONE]" not in heard
+        assert vendor.left.wait(5)

@@ -16,7 +16,7 @@ from nexusai.providers.errors import AdapterError
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider
 from nexusai.server.gateway.bodies import members, read
-from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
+from nexusai.server.gateway.calls import Calls, StreamedResponse, told
 from nexusai.server.gateway.errors import answering, headers_of, problem_of
 from nexusai.server.gateway.messages import (
     CountBody,
@@ -104,7 +104,7 @@ class AnthropicRoutes:
         if body.stream:
             return await self._streamed(request, caller, provider, asked)
         async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.chat(asked))
+            answer = await self.calls.unless_gone(request, provider.chat(asked))
         return JsonResponse(answer_of(answer, new_id("msg")), headers=told(provider, answer) | _named())
 
     async def _streamed(

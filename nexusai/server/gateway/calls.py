@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from nexusai.server.conversations.log import ConversationLog
 from nexusai.server.files.service import FileService
 from nexusai.server.gateway.attachments import with_files
 from nexusai.server.gateway.bodies import model_in
-from nexusai.server.http import ClientGone, JsonResponse, read_json, stay, stopping
+from nexusai.server.http import ClientGone, JsonResponse, Problem, read_json, stay, stopping
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
 from nexusai.server.traffic import Traffic
 
-__all__ = ["Attended", "Calls", "Stream", "StreamedResponse", "costs_of", "together", "told", "unless_gone"]
+__all__ = ["Attended", "Calls", "Stream", "StreamedResponse", "costs_of", "together", "told"]
 
 T = TypeVar("T")
 
@@ -44,6 +44,8 @@ class Calls:
     guard: Guard
     log: ConversationLog
     files: FileService
+    longest: float = math.inf
+    """Seconds that a call may take."""
 
     async def body(self, request: Request, caller: Caller, limit: int) -> bytes:
         """The JSON body of a request, which begins a conversation where its key logs any.
@@ -73,6 +75,14 @@ class Calls:
         streams = fields.get("stream") == b"true"
         return provider, RelayRequest(api, model, fields, streams, headers or {})
 
+    async def unless_gone(self, request: Request, work: Awaitable[T]) -> T:
+        """The result of some work, which is cut off when its caller hangs up.
+
+        Raises a 408 `Problem` when it takes too long.
+        """
+        async with Attended(request.receive, self.longest):
+            return await work
+
     @asynccontextmanager
     async def under_way(self, caller: Caller) -> AsyncIterator[None]:
         """While a call counts as one of the caller's tasks that run. Raises a 429 `Problem`."""
@@ -88,9 +98,9 @@ class Calls:
         Until it is closed it counts as one of the caller's tasks.
         """
         self.guard.enter(caller)
-        stream: Stream[T] = Stream(chunks, lambda: self.guard.leave(caller), self.guard.traffic)
+        stream: Stream[T] = Stream(chunks, lambda: self.guard.leave(caller), self.guard.traffic, self.longest)
         try:
-            await unless_gone(request, stream.begin())
+            await self.unless_gone(request, stream.begin())
         except BaseException:
             await stream.close()
             raise
@@ -114,7 +124,7 @@ class Calls:
             return StreamedResponse(stream, _passed(stream, broken), provider, headers)
         self.guard.enter(caller)
         try:
-            answer = await unless_gone(request, provider.relay(asked))
+            answer = await self.unless_gone(request, provider.relay(asked))
         finally:
             self.guard.leave(caller)
         shown = told(provider, answer)
@@ -124,7 +134,17 @@ class Calls:
 class Stream(Generic[T]):
     """The chunks of an answer. `close` is what ends the call: nobody may ever come to read the chunks."""
 
-    def __init__(self, chunks: Any, leave: Callable[[], object], traffic: Traffic | None = None) -> None:
+    def __init__(
+        self,
+        chunks: Any,
+        leave: Callable[[], object],
+        traffic: Traffic | None = None,
+        longest: float = math.inf,
+    ) -> None:
+        self.longest: float = longest
+        """Seconds that it may take once it has begun."""
+        self.late: bool = False
+        """Whether it took too long, and is cut off."""
         self._chunks = chunks
         self._leave = leave
         self._traffic = traffic or Traffic()
@@ -152,9 +172,9 @@ class Stream(Generic[T]):
         try:
             chunk: T = await self._chunks.__anext__()
         except asyncio.CancelledError:
-            if self._traffic.closing:  # so that its reader is told why it ends here
+            if self.late or self._traffic.closing:  # so that its reader is told why it ends here
                 stay()
-                raise stopping() from None
+                raise (too_slow(self.longest) if self.late else stopping()) from None
             raise
         return chunk
 
@@ -198,7 +218,8 @@ class StreamedResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         try:
-            async with Attended(receive), aclosing(self._events) as events:
+            attended = Attended(receive, self._stream.longest, self._stream)
+            async with attended, aclosing(self._events) as events:
                 await send(start)
                 async for data in events:
                     await send({"type": "http.response.body", "body": data, "more_body": True})
@@ -224,11 +245,19 @@ async def _cut_off(running: list[asyncio.Task[T]]) -> None:
 
 
 class Attended:
-    """What is done inside is cut off when the caller hangs up; then this raises `ClientGone`."""
+    """What is done inside is cut off when the caller hangs up; then this raises `ClientGone`.
 
-    def __init__(self, receive: Receive) -> None:
+    So it is after `longest` seconds: a stream then says so at its end, else this raises a 408 `Problem`.
+    """
+
+    def __init__(
+        self, receive: Receive, longest: float = math.inf, stream: Stream[Any] | None = None
+    ) -> None:
         self._receive = receive
+        self._longest = longest
+        self._stream = stream
         self._gone = False
+        self._late = False
         self._watching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
@@ -241,26 +270,34 @@ class Attended:
         watching, self._watching = self._watching, None  # it holds this, in its error too
         if watching is not None:
             watching.cancel()
-        if self._gone and kind is asyncio.CancelledError:
-            if sys.version_info >= (3, 11) and self._working is not None:
-                self._working.uncancel()
-            raise ClientGone
+        if (self._gone or self._late) and kind is asyncio.CancelledError:
+            stay()
+            if self._gone or self._stream is not None:  # a stream that nobody reads
+                raise ClientGone
+            raise too_slow(self._longest)
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watching = loop.create_task(self._watch())
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
+        try:
+            await asyncio.wait_for(self._hung_up(), None if self._longest == math.inf else self._longest)
+            self._gone = True
+        except asyncio.TimeoutError:
+            self._late = True
+            if self._stream is not None:
+                self._stream.late = True
         if self._working is not None:
             self._working.cancel()
 
+    async def _hung_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
-async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """The result of some work, which is cut off when its caller hangs up."""
-    async with Attended(request.receive):
-        return await work
+
+def too_slow(longest: float) -> Problem:
+    detail = f"The answer took longer than {longest:g} s, which is the platform's limit."
+    return Problem("TIMEOUT", detail, headers={"x-should-retry": "false"})  # it would be as slow again
 
 
 class Answer(Protocol):

@@ -24,7 +24,7 @@ from nexusai.providers.types import (
     Usage,
 )
 from nexusai.server.gateway.bodies import LONGEST, NonEmpty, StreamOptions, members, read
-from nexusai.server.gateway.calls import Calls, StreamedResponse, together, told, unless_gone
+from nexusai.server.gateway.calls import Calls, StreamedResponse, together, told
 from nexusai.server.gateway.chat import summed, usage_of
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
 from nexusai.server.http import JsonResponse, Problem
@@ -211,7 +211,7 @@ class CompletionsRoutes:
             async with places, self.calls.under_way(caller):
                 return await provider.chat(chat)
 
-        answers = await unless_gone(request, together([one(chat) for chat in asked]))
+        answers = await self.calls.unless_gone(request, together([one(chat) for chat in asked]))
         shown = answer_of(answers, prompts, _completion_id(), int(time.time()), echo=echo)
         return JsonResponse(shown, headers=told(provider, *answers))
 

@@ -16,7 +16,7 @@ from nexusai.providers.media import image_type
 from nexusai.providers.types import GeneratedImage, ImageRequest, Provider
 from nexusai.server.files.service import FileService
 from nexusai.server.gateway.bodies import ImageBody, read, read_form
-from nexusai.server.gateway.calls import Calls, told, unless_gone
+from nexusai.server.gateway.calls import Calls, told
 from nexusai.server.gateway.errors import answering, error_response
 from nexusai.server.gateway.forms import fields_of, form_of, sizes_of
 from nexusai.server.http import JsonResponse, Problem
@@ -77,7 +77,7 @@ class MediaRoutes:
         if body.stream:
             raise Problem.field(["stream"], "pictures come whole: leave it out")
         async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.generate_images(asked))
+            answer = await self.calls.unless_gone(request, provider.generate_images(asked))
             links = body.response_format == "url"
             data = [await self._picture(request, caller, image, link=links) for image in answer.images]
         shown: dict[str, Any] = {"created": int(time.time()), "data": data}

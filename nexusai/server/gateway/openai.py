@@ -26,7 +26,7 @@ from nexusai.server.gateway.bodies import (
     members,
     read,
 )
-from nexusai.server.gateway.calls import Calls, StreamedResponse, together, told, unless_gone
+from nexusai.server.gateway.calls import Calls, StreamedResponse, together, told
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
 from nexusai.server.http import JsonResponse, Problem
@@ -77,7 +77,7 @@ class OpenAIRoutes:
                 ["n"], f"{provider.name} gives one answer at a time: ask for at most {MOST_AT_ONCE}"
             )
         calls = [self._answer(caller, provider, asked) for _ in range(many)]
-        answers = await unless_gone(request, together(calls))
+        answers = await self.calls.unless_gone(request, together(calls))
         raw = answers[0].raw
         if same and isinstance(raw, dict) and "choices" in raw:
             return JsonResponse(raw, headers=told(provider, *answers))
@@ -124,7 +124,7 @@ class OpenAIRoutes:
         texts = [body.input] if isinstance(body.input, str) else body.input
         asked = EmbeddingRequest(model, texts, body.dimensions, extra)
         async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.embed(asked))
+            answer = await self.calls.unless_gone(request, provider.embed(asked))
         written: Callable[[Sequence[float]], Any] = base64_of if body.encoding_format == "base64" else list
         tokens = answer.usage.prompt_tokens if answer.usage else 0
         shown = {
@@ -146,7 +146,9 @@ class OpenAIRoutes:
         provider, model = self.calls.resolve("moderation", body.model)
         texts = [body.input] if isinstance(body.input, str) else body.input
         async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.moderate(ModerationRequest(model, texts, extra)))
+            answer = await self.calls.unless_gone(
+                request, provider.moderate(ModerationRequest(model, texts, extra))
+            )
         results = [
             {
                 "flagged": result.flagged,

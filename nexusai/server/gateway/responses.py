@@ -18,7 +18,7 @@ from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import ChatRequest, Provider, RelayRequest
 from nexusai.server.files.service import FileService
 from nexusai.server.gateway.bodies import members, read
-from nexusai.server.gateway.calls import Calls, StreamedResponse, told, unless_gone
+from nexusai.server.gateway.calls import Calls, StreamedResponse, told
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
 from nexusai.server.gateway.responses_items import file_ids, inlined, items_of, messages_of, named
 from nexusai.server.gateway.responses_relay import Passage, relay_request
@@ -133,7 +133,7 @@ class ResponsesRoutes:
 
     async def _whole(self, asked: _Asked, chat: ChatRequest, writer: EventWriter) -> Response:
         async with self.calls.under_way(asked.caller):
-            answer = await unless_gone(asked.request, asked.provider.chat(chat))
+            answer = await self.calls.unless_gone(asked.request, asked.provider.chat(chat))
         for _ in (*writer.write(chunk_of(answer)), *writer.close(int(time.time()))):
             pass
         await self._keep(asked, writer.response)
@@ -141,7 +141,7 @@ class ResponsesRoutes:
 
     async def _passed(self, asked: _Asked, relay: RelayRequest) -> Response:
         async with self.calls.under_way(asked.caller):
-            answer = await unless_gone(asked.request, asked.provider.relay(relay))
+            answer = await self.calls.unless_gone(asked.request, asked.provider.relay(relay))
         response = {**_answered(answer.body), **asked.ours}
         await self._keep(asked, response)
         return JsonResponse(response, headers=told(asked.provider, answer))

@@ -25,7 +25,7 @@ from nexusai.providers.types import (
     Usage,
 )
 from nexusai.server.gateway.bodies import SpeechBody, read
-from nexusai.server.gateway.calls import Calls, Stream, StreamedResponse, costs_of, told, unless_gone
+from nexusai.server.gateway.calls import Calls, Stream, StreamedResponse, costs_of, told
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
 from nexusai.server.gateway.forms import fields_of, form_of, sizes_of
 from nexusai.server.http import JsonResponse, Problem
@@ -114,7 +114,7 @@ class SoundRoutes:
             timestamps=shape in ("verbose_json", "srt", "vtt"),
         )
         async with self.calls.under_way(caller):
-            answer = await unless_gone(request, provider.transcribe(asked))
+            answer = await self.calls.unless_gone(request, provider.transcribe(asked))
         return _transcript(answer, shape, told(provider, answer))
 
 
