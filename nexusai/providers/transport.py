@@ -55,7 +55,7 @@ _PUBLIC: Final = ("accept", "user-agent")
 _PORTS: Final = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest:
     """One request, whole.
 
@@ -76,7 +76,7 @@ class HttpRequest:
     """Certificates (PEM) to trust in place of the usual ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpResponse:
     """One answer, whole; header names are lower case."""
 

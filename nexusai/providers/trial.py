@@ -84,7 +84,7 @@ class Trial:
     answered_by: str | None = None
     finish_reason: FinishReason | None = None
     context: Context | None = None
-    produced: TokenTally = field(default_factory=TokenTally)
+    produced: TokenTally | None = None
     reached: Mapping[str, Any] = field(default_factory=dict)
     """How requests reach this endpoint, where it is not the usual way."""
     begun: float = 0.0
@@ -252,8 +252,9 @@ class Trial:
             self.answered_by = chunks[0].model
             if isinstance(request, SpeechRequest):  # paid by what is to be said, not by how far it came
                 self.cost = chunks[0].cost = chunks[0].cost or self._cost(request, chunks[0])
+        said = self.produced = self.produced or TokenTally()
         for at, chunk in enumerate(chunks):
-            self.produced.add(chunk.delta)
+            said.add(chunk.delta)
             if chunk.finish_reason is not None:
                 self.finish_reason, self.answered_by = chunk.finish_reason, chunk.model or self.answered_by
             if chunk.usage is not None:
@@ -331,7 +332,9 @@ class Trial:
         if (
             self.usage is None and self.started and not isinstance(request, SpeechRequest)
         ):  # broken off: what was produced is billed all the same
-            self.usage = Usage(_prompt_tokens(request), self.produced.tokens, source="estimate")
+            self.usage = Usage(
+                _prompt_tokens(request), self.produced.tokens if self.produced else 0, source="estimate"
+            )
             self.cost = self.calls.prices.cost(self.target.provider, self.target.model, usage=self.usage)
         if self.place is not None and self.usage is not None:
             limiter, place = self.place

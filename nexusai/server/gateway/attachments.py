@@ -23,7 +23,8 @@ async def with_files(body: bytes, project: str, files: FileService) -> bytes:
 
     A body without ids of ours passes as it is, and so do ids of files that a vendor keeps.
     """
-    if not _OURS.search(body):
+    lists = body.find(b"[")
+    if body.find(b"[", lists + 1) < 0 or not _OURS.search(body):  # a list of messages without one of parts
         return body
     try:
         whole = orjson.loads(body)

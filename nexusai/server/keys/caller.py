@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from typing import Final
 
 from nexusai.server.catalogue import Names
 from nexusai.server.http import Problem
@@ -14,6 +15,10 @@ from nexusai.server.tasks.models import lanes_of
 __all__ = ["Caller", "CallerOf", "current_caller", "current_task"]
 
 
+_REMEMBERED: Final = 256
+_LONGEST_NAME: Final = 200
+
+
 class Caller:
     """`key` is None for what the platform does for a project by itself. One for each key is kept: what is
     asked at every request is known beforehand.
@@ -21,7 +26,9 @@ class Caller:
 
     __slots__ = (
         "_money",
+        "_names",
         "_unlimited",
+        "_usable",
         "has_budget",
         "is_metered",
         "key",
@@ -53,6 +60,8 @@ class Caller:
         ]
         """What a call takes; how much of it is not known beforehand."""
         budgets = {(want.subject, want.measure) for want in self.metered}
+        self._names: Names | None = None
+        self._usable: dict[tuple[str, str], bool] = {}
         self._money = [(subject, measure) for subject, _ in self.limits for measure in MONEY]
         self._unlimited = [each for each in self._money if each not in budgets]
         self.logging: Logging = (key.logging if key is not None else None) or project.logging or "off"
@@ -77,6 +86,17 @@ class Caller:
         return "key" if self.key is not None and subject == self.key.id else "project"
 
     def may_use(self, provider: str, model: str, names: Names) -> bool:
+        """Whether the key may call a model; what it asked for lately is remembered."""
+        if names is not self._names or len(self._usable) >= _REMEMBERED:
+            self._names, self._usable = names, {}
+        found = self._usable.get((provider, model))
+        if found is None:
+            found = self._may_use(provider, model, names)
+            if len(model) <= _LONGEST_NAME:
+                self._usable[provider, model] = found
+        return found
+
+    def _may_use(self, provider: str, model: str, names: Names) -> bool:
         """Whether the key may call a model.
 
         It may by any name that is ours for it; a route that it is not given by name, when it may use

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from nexusai.providers.pricing import Prices
+from nexusai.providers.reliability.router import ROUTE
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.types import (
     Capability,
@@ -56,7 +57,7 @@ MOST: Final = 10**9
 _ELSEWHERE: Final = frozenset({"fallbacks", "models", "plugins", "route"})
 """Fields by which some vendors call other models than the one that is named."""
 _LONGEST: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_NUMBERS: Final = frozenset({*_LONGEST, "n"})
+_DIGITS: Final = 20
 _PROMPTS: Final = frozenset(
     {"messages", "system", "input", "prompt", "instructions", "tools", "response_format"}
 )
@@ -108,6 +109,9 @@ class Meter:
 
     def _most(self, provider: str, request: Any, tokens: Usage) -> float | None:
         """What a call may cost; None for what takes no money."""
+        if provider != ROUTE:
+            free = self._takes_nothing(provider, request.model)
+            return None if free else self._dollars(provider, request.model, request, tokens)
         targets = self._names.reach(provider, request.model)
         costs = [
             self._dollars(name, model, request, tokens)
@@ -118,9 +122,11 @@ class Meter:
 
     def _takes_nothing(self, provider: str, model: str) -> bool:
         """Whether a provider that takes no key has no price for a model either."""
+        if provider not in self._free:
+            return False
         found = self._prices.models.find(provider, model)
         price = found.model.price if found is not None else None
-        return provider in self._free and (price is None or price.input == price.output == 0)
+        return price is None or price.input == price.output == 0
 
     def _dollars(self, provider: str, model: str, request: Any, tokens: Usage) -> float:
         """Raises a 403 `Problem` where nobody knows what the call costs: a budget would not hold."""
@@ -252,18 +258,26 @@ def _estimated(request: Any) -> Usage:
 
 def _passing(request: RelayRequest) -> Usage:
     """By the length of what nobody reads on the way: four bytes of JSON are a token, in whatever language."""
-    fields = request.fields
-    length = pictures = 0
-    for name, raw in fields.items():
+    prompt, longest, many = 0, -1, 1
+    for name, raw in request.fields.items():
         if name in _PROMPTS:
-            shown = len(_SHOWN.findall(raw)) if b'"type"' in raw else 0
-            length += len(_ENCODED.sub(b"", raw) if shown else raw)
-            pictures += shown
-    told = {name: orjson.loads(fields[name]) for name in _NUMBERS & fields.keys()}
-    many = told.pop("n", None)
-    longest = 0 if request.api == "embeddings" else _most(list(told.values()))
-    prompt = length // 4 + PICTURE * pictures
-    return Usage(prompt, longest * _answers(many), source="estimate")
+            shown = len(_SHOWN.findall(raw)) if raw.find(b"[", 1) > 0 else 0  # parts are in a list
+            prompt += PICTURE * shown + len(_ENCODED.sub(b"", raw) if shown else raw) // 4
+        elif name in _LONGEST:
+            longest = max(longest, _whole(raw, -1))
+        elif name == "n":
+            many = max(1, _whole(raw, 1))
+    if request.api == "embeddings":
+        return Usage(prompt, 0, source="estimate")
+    return Usage(prompt, min(ANSWER if longest < 0 else longest, MOST) * many, source="estimate")
+
+
+def _whole(raw: bytes, otherwise: int) -> int:
+    """A number from 0, where it is one."""
+    if raw.isdigit() and len(raw) < _DIGITS:
+        return int(raw)
+    value = orjson.loads(raw) if len(raw) < _DIGITS else None
+    return min(int(value), MOST) if isinstance(value, float) and value >= 0 else otherwise
 
 
 def _longest(request: ChatRequest) -> int:
