@@ -58,7 +58,7 @@ class Prices:
         price = found.model.price if found is not None else None
         if found is None or price is None:
             return None
-        if usage is not None:
+        if usage is not None and price.tiers:
             price = price.for_prompt(usage.prompt_tokens)
         image = _of_image(price.image, size, quality) if images is not None else None
         amount = _amount(price, usage, image, images, seconds, characters)

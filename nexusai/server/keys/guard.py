@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -79,9 +80,12 @@ class Guard:
         if refusal is not None:
             told = self._told(refusal.want, 0, now)
             raise _refused(caller, refusal, now, {k.decode(): v.decode() for k, v in told})
-        left = [(want.most - await self.ledger.used(want.subject, "requests", now), want) for want in wants]
-        least, want = min(left, key=lambda pair: pair[0])
-        return self._told(want, least, now)
+        scarcest, least = wants[0], math.inf
+        for want in wants:
+            left = want.most - await self.ledger.used(want.subject, "requests", now)
+            if left < least:
+                scarcest, least = want, left
+        return self._told(scarcest, least, now)
 
     async def reserve(
         self, caller: Caller, tokens: int, dollars: float | None, patience: float = 0.0
