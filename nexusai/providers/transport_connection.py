@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import select
 import socket
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from nexusai.providers.errors import AdapterError
-from nexusai.providers.transport_ways import trusted
+from nexusai.providers.transport_ways import has_news, trusted
 
 __all__ = ["Connection", "Line", "Way", "left_until"]
 
@@ -72,11 +71,7 @@ class Line:
 
     def is_stale(self) -> bool:
         """Whether the other side has closed it: an idle connection has nothing to read."""
-        if not hasattr(select, "poll"):  # Windows, where any number of sockets can be selected from
-            return bool(select.select([self.sock], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(self.sock, select.POLLIN)
-        return bool(poll.poll(0))
+        return has_news(self.sock)
 
 
 class _Reader(RawIOBase):

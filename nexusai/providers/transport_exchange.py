@@ -9,6 +9,7 @@ from typing import Any, Final
 import httptools
 
 from nexusai.providers.transport_coding import Unpacking, unpacking
+from nexusai.providers.transport_ways import has_news
 
 __all__ = ["Connection", "Late"]
 
@@ -62,7 +63,8 @@ class Connection(asyncio.Protocol):
         self._silence, self._deadline = silence, deadline
         self._heard = now = self._loop.time()
         self._timer = self._loop.call_at(min(now + silence, deadline), self._look)
-        if body is not None and len(body) <= _ONE_WRITE:
+        self._large = body is not None and len(body) > _ONE_WRITE
+        if body is not None and not self._large:
             self._transport.write(head + body)
             return
         self._transport.write(head)
@@ -99,11 +101,13 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        good = self.complete and self._reusable and self._trouble is None and not self._transport.is_closing()
-        if good and self._paused:
-            self._paused = False
-            self._transport.resume_reading()
-        return good
+        return self.complete and self._reusable and self._trouble is None and not self._transport.is_closing()
+
+    def is_quiet(self) -> bool:
+        """Whether an idle connection may be used: what came unasked would be the answer to the next request,
+        and the loop may not have had the time to read it.
+        """
+        return self.end() and not has_news(self._transport.get_extra_info("socket"))
 
     def abort(self) -> None:
         """Close at once, whatever is still unsent."""
@@ -213,7 +217,15 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._in_body and not self.complete:
             self.complete = True
-            self._reusable = self._reusable and bool(self._parser.should_keep_alive())
+            well = not self._paused and not self._came_early() and self._parser.should_keep_alive()
+            self._reusable = self._reusable and bool(well)
             self._wake()
         elif self._interim > _INTERIM_ANSWERS:
             raise ValueError("nothing but interim answers")
+
+    def _came_early(self) -> bool:
+        """Whether the answer did not wait for all of the request, whose rest would be taken for the next one.
+
+        What TLS has not sent yet cannot be seen: but who refuses a large request need not have read it.
+        """
+        return self._transport.get_write_buffer_size() > 0 or (self._large and self.status >= 400)

@@ -213,7 +213,7 @@ class _Pool:
         kept = self.idle.get(way)
         while kept:
             connection = kept.pop()
-            if connection.end() and self._loop.time() - connection.idle_since < _IDLE:
+            if self._loop.time() - connection.idle_since < _IDLE and connection.is_quiet():
                 return connection
             connection.abort()
         return None

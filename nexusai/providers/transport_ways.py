@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import ssl
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -14,7 +15,7 @@ import certifi
 from nexusai.providers.errors import AdapterError
 from nexusai.providers.transport import HttpRequest
 
-__all__ = ["Proxies", "refused_certificate", "trusted"]
+__all__ = ["Proxies", "has_news", "refused_certificate", "trusted"]
 
 _OWN_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -64,6 +65,15 @@ def refused_certificate(error: BaseException | None) -> str | None:
             return error.verify_message
         error = error.__cause__ or error.__context__
     return None
+
+
+def has_news(sock: Any) -> bool:
+    """Whether there is something to read, be it only that the other side has closed it."""
+    if not hasattr(select, "poll"):  # Windows, where any number of sockets can be selected from
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _is_here(host: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -16,6 +17,7 @@ from nexusai.providers.errors import AdapterError, RetryableError, TimeoutError
 from nexusai.providers.transport import UNREACHABLE, HttpRequest, Transport
 from tests.fixtures.openai_upstream import Upstream, running_upstream
 from tests.fixtures.transports import TRANSPORTS, Threaded
+from tests.fixtures.wire import CLOSE, SILENCE, Part, answer, serving
 
 
 @pytest.fixture(scope="module")
@@ -230,4 +232,42 @@ async def test_a_signed_url_is_sent_as_it_is(transport: Transport, upstream: Ups
 
 async def test_closing_twice_is_harmless(transport: Transport):
     await transport.aclose()
+    await transport.aclose()
+
+
+UNASKED = answer(b"of somebody else")
+
+
+@pytest.mark.parametrize("unasked", [[UNASKED], [CLOSE]], ids=["an answer", "the end"])
+async def test_what_came_unasked_while_the_loop_was_busy_is_no_answer(unasked: list[Part]):
+    transport = transport_httptools.HttptoolsTransport()
+    with serving([answer(b"first"), 0.01, *unasked], answer(b"second")) as server:
+        request = HttpRequest("POST", server.origin, body=b"{}", timeout=5)
+        assert (await transport.send(request)).body == b"first"
+        time.sleep(0.1)  # noqa: ASYNC251 - nothing is read meanwhile
+        assert (await transport.send(request)).body == b"second"
+    await transport.aclose()
+
+
+async def test_what_came_unasked_after_an_answer_that_was_read_late_is_no_answer():
+    transport = transport_httptools.HttptoolsTransport()
+    first = b"1" * (256 * 1024 + 50)  # more than is read ahead, by its last few bytes
+    with serving([answer(first)[:-100], 0.02, first[-100:], 0.02, UNASKED], answer(b"second")) as server:
+        request = HttpRequest("POST", server.origin, body=b"{}", timeout=5)
+        async with transport.stream(request) as stream:
+            await asyncio.sleep(0.1)
+            assert b"".join([piece async for piece in stream.chunks()]) == first
+        assert (await transport.send(request)).body == b"second"
+    await transport.aclose()
+
+
+@pytest.mark.parametrize(("status", "size"), [("200 OK", 20_000_000), ("413 Content Too Large", 100_000)])
+async def test_what_is_left_of_a_request_that_was_answered_early_is_no_request(status: str, size: int):
+    """A vendor that reads on where it stopped would take it for one, and answer it to somebody else."""
+    transport = transport_httptools.HttptoolsTransport()
+    with serving([answer(b"early", status), 0.1, SILENCE], answer(b"second"), reads=False) as server:
+        request = HttpRequest("POST", server.origin, body=b"x" * size, timeout=5)
+        assert (await transport.send(request)).body == b"early"
+        assert (await transport.send(HttpRequest("POST", server.origin, timeout=5))).body == b"second"
+        assert server.connections == 2
     await transport.aclose()
