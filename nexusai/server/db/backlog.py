@@ -64,9 +64,16 @@ class Backlog(Generic[Row]):
         """Called with rows that are held no more: they are written, or dropped."""
 
     async def flush(self) -> None:
-        """Write what is there now. Raises what the database raises; nothing is lost by that."""
+        """Write what is there now. Raises what the database raises; nothing is lost by that.
+
+        It goes on when who waits for it goes away: what is being written would be written again.
+        """
+        await asyncio.shield(self._flush())
+
+    async def _flush(self) -> None:
         async with self._writing:
-            while self._rows:
+            left = len(self._rows)  # what comes meanwhile is the next one's: this one is to end
+            while self._rows and left > 0:
                 rows = [self._rows.popleft() for _ in range(min(self._at_once, len(self._rows)))]
                 try:
                     await self._write(rows)
@@ -74,6 +81,7 @@ class Backlog(Generic[Row]):
                     self._rows.extendleft(reversed(rows))
                     raise
                 self.let_go(rows)
+                left -= len(rows)
 
     async def _run(self) -> None:
         pause = EVERY
