@@ -44,16 +44,16 @@ class Retention:
             await asyncio.gather(self._loop, return_exceptions=True)
 
     async def purge(self, now: int | None = None) -> None:
-        """Delete what is too old by now."""
+        """Delete what is too old by now; a rule that fails keeps none of the others waiting."""
         now = now_ms() if now is None else now
         for rule in self._rules:
-            while await rule.delete(now - rule.days * DAY, PIECE) == PIECE:
-                pass
+            try:
+                while await rule.delete(now - rule.days * DAY, PIECE) == PIECE:
+                    pass
+            except Exception as error:
+                logger.warning("%s that are too old cannot be deleted yet: %s", rule.what, error)
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self.purge()
-            except Exception as error:
-                logger.warning("what is too old cannot be deleted yet: %s", error)
+            await self.purge()
             await asyncio.sleep(EVERY)

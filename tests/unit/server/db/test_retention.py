@@ -43,3 +43,12 @@ async def test_it_is_looked_at_the_start_and_a_failure_ends_nothing():
     await retention.start()
     await asyncio.wait_for(looked.wait(), 5)
     await retention.stop()
+
+
+async def test_a_rule_that_fails_keeps_none_of_the_others_waiting():
+    async def fails(before: int, most: int) -> int:
+        raise OSError("away")
+
+    rows = Rows(1 * DAY)
+    await Retention([Rule("files", 0, fails), Rule("rows", 3, rows.delete)]).purge(now=9 * DAY)
+    assert rows.moments == []
