@@ -14,13 +14,16 @@ __all__ = ["LONGEST", "answer_in", "redacted", "said_in", "shortened"]
 LONGEST: Final = 100_000
 """Characters that are kept of a request, and of an answer."""
 
-_DATA: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?[^,\"\s]{0,100};base64,([A-Za-z0-9+/=_-]*)")
+_DATA: Final = re.compile(r"data:([^,:\"\s]{0,200});base64,([A-Za-z0-9+/=_-]*)")
+"""These look at no character many times, whatever callers send: meanwhile nothing else runs."""
 _NAMED: Final = re.compile(
     r'"(b64_json|data|file_data|audio|image|partial_image_b64|encrypted_content|embedding)"'
     r'\s*:\s*"([A-Za-z0-9+/=_-]{64,})"'
 )
-_LONG: Final = re.compile(r"[A-Za-z0-9+/=_-]{512,}")
-_NUMBERS: Final = re.compile(r"\[(\s*-?\d[\d.eE+-]*\s*,){31,}\s*-?\d[\d.eE+-]*\s*\]")
+_LONG: Final = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{512,}")
+_NUMBERS: Final = re.compile(r'(?<!\\)("\s*:\s*(?:\[\s*)?)\[([-\d\s.eE+,]{62,})\]')
+"""Under a member: a list that somebody wrote in a text stays, since quotes in it would end the text."""
+_MANY: Final = 32
 _SAID: Final = frozenset(
     {
         *("content", "text", "input", "prompt", "instructions", "system", "arguments", "output", "refusal"),
@@ -33,10 +36,17 @@ _SAID: Final = frozenset(
 def redacted(raw: bytes) -> str:
     """A text whose pictures, sounds, files and vectors are only told the size of."""
     text = raw.decode("utf-8", "replace")
-    text = _DATA.sub(lambda found: f"[{found[1] or 'data'}, {_bytes_of(found[2])} bytes]", text)
+    text = _DATA.sub(
+        lambda found: f"[{found[1].partition(';')[0] or 'data'}, {_bytes_of(found[2])} bytes]", text
+    )
     text = _NAMED.sub(lambda found: f'"{found[1]}":"[{_bytes_of(found[2])} bytes]"', text)
     text = _LONG.sub(lambda found: f"[{_bytes_of(found[0])} bytes]", text)
-    return _NUMBERS.sub(lambda found: f'"[{found[0].count(",") + 1} numbers]"', text)
+    return _NUMBERS.sub(_counted, text)
+
+
+def _counted(found: re.Match[str]) -> str:
+    many = found[2].count(",") + 1
+    return f'{found[1]}"[{many} numbers]"' if many >= _MANY else found[0]
 
 
 def shortened(text: str, most: int = LONGEST) -> tuple[str, bool]:
@@ -72,7 +82,7 @@ def _said(value: Any) -> Iterator[str]:
 def answer_in(events: str) -> str:
     """The answer that a stream of server-sent events told piece by piece, as JSON."""
     told: defaultdict[str, str] = defaultdict(str)
-    for line in events.splitlines():
+    for line in re.split(r"\r\n|\r|\n", events):  # and no more: JSON may hold other ends of lines
         if not line.startswith("data:"):
             continue
         try:

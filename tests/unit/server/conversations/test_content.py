@@ -39,6 +39,18 @@ def test_of_a_payload_there_is_its_size(part: dict[str, Any], shown: Any):
     assert found == shown or (shown is None and SOUND[:100] not in json.dumps(found))
 
 
+def test_numbers_that_somebody_wrote_stay_and_the_request_is_json_still():
+    numbers = list(range(40))
+    asked = {"content": f"Add {numbers}.", "arguments": json.dumps({"of": numbers})}
+    assert json.loads(redacted(json.dumps(asked).encode())) == asked
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85"])
+def test_what_ends_a_line_elsewhere_ends_no_event(end: str):
+    event = json.dumps({"choices": [{"index": 0, "delta": {"content": f"a{end}b"}}]}, ensure_ascii=False)
+    assert json.loads(answer_in(f"data: {event}\n\n")) == {"content": f"a{end}b"}
+
+
 @pytest.mark.parametrize(
     "part",
     [
