@@ -391,8 +391,9 @@ def test_the_items_of_the_input_are_listed_in_pages(client: openai.OpenAI) -> No
     assert [item.role for item in items] == ["user", "assistant", "user"]
     newest: list[Any] = list(client.responses.input_items.list(second.id))
     assert [item.id for item in newest] == [item.id for item in reversed(items)]
-    with pytest.raises(openai.BadRequestError):
-        client.responses.input_items.list(second.id, after="msg_nowhere")
+    for wrong in ({"after": "msg_nowhere"}, {"limit": "000000001999"}, {"limit": "0" * 9 + "9" * 5000}):
+        with pytest.raises(openai.BadRequestError):
+            client.responses.input_items.list(second.id, **wrong)  # type: ignore[arg-type]
 
 
 def test_another_project_does_not_see_a_response(client: openai.OpenAI, platform: Platform) -> None:

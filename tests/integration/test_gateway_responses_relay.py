@@ -152,6 +152,26 @@ def test_a_stream_that_breaks_is_a_response_that_failed() -> None:
         assert client.responses.retrieve(failed["id"]).status == "failed"
 
 
+def test_a_stream_that_breaks_before_its_response_began_tells_so_too() -> None:
+    with platform_before(chunked(event(0, "response.queued", novel=1))) as (client, _, platform):
+        headers = {"Authorization": f"Bearer {platform.api_key}"}
+        body = {"model": "openai/gpt-4o", "input": "rain?", "stream": True}
+        heard = httpx.post(f"{platform.url}/v1/responses", json=body, headers=headers).content
+        told = [json.loads(line[6:]) for line in heard.splitlines() if line.startswith(b"data: ")]
+        assert [event["type"] for event in told] == ["response.queued", "response.failed", "error"]
+        failed = client.responses.retrieve(told[1]["response"]["id"])
+        assert (failed.status, failed.model) == ("failed", "gpt-4o")
+
+
+@pytest.mark.parametrize("left_out", ["model", "status", "id", "usage"])
+def test_an_answer_that_says_less_than_openais_is_answered_and_kept(left_out: str) -> None:
+    less = {name: value for name, value in WHOLE.items() if name != left_out}
+    with platform_before(whole(less)) as (client, _, _platform):
+        made = client.responses.create(model="openai/gpt-4o", input="rain?")
+        assert made.model == ("gpt-4o" if left_out == "model" else WHOLE["model"])
+        assert client.responses.retrieve(made.id).to_dict(warnings=False) == made.to_dict(warnings=False)
+
+
 def test_a_response_that_fails_at_the_vendor_is_an_error_of_ours() -> None:
     failed = {**WHOLE, "status": "failed", "output": [], "error": {"code": "server_error", "message": "Oh."}}
     stream = chunked(EVENTS[0], event(1, "response.failed", response=failed))

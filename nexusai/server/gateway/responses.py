@@ -142,7 +142,7 @@ class ResponsesRoutes:
     async def _passed(self, asked: _Asked, relay: RelayRequest) -> Response:
         async with self.calls.under_way(asked.caller):
             answer = await self.calls.unless_gone(asked.request, asked.provider.relay(relay))
-        response = {**_answered(answer.body), **asked.ours}
+        response = {"model": relay.model, **_answered(answer.body), **asked.ours}
         await self._keep(asked, response)
         return JsonResponse(response, headers=told(asked.provider, answer))
 
@@ -164,7 +164,7 @@ class ResponsesRoutes:
 
     async def _passed_on(self, asked: _Asked, relay: RelayRequest) -> Response:
         stream = await self.calls.begun(asked.request, asked.caller, asked.provider.relay_stream(relay))
-        passage = Passage(asked.ours)
+        passage = Passage(asked.ours, relay.model)
 
         async def events() -> AsyncGenerator[bytes, None]:
             async for chunk in stream:
@@ -231,7 +231,7 @@ class ResponsesRoutes:
         order, limit = asked.get("order", "desc"), asked.get("limit", "20")
         if order not in ("asc", "desc"):
             raise Problem.field(["order"], "is asc or desc")
-        if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:9]) <= MOST_LISTED):
+        if not (limit.isascii() and limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= MOST_LISTED):
             raise Problem.field(["limit"], f"is a number from 1 to {MOST_LISTED}")
         items, more = await self.responses.input_items(
             caller.project.id,

@@ -40,11 +40,11 @@ def relay_request(
 class Passage:
     """A stream that passes: `ours` is what the response says of itself in place of the vendor's words."""
 
-    def __init__(self, ours: Mapping[str, Any]) -> None:
-        self.response: dict[str, Any] = {"object": "response", **ours}
+    def __init__(self, ours: Mapping[str, Any], model: str) -> None:
+        self.response: dict[str, Any] = {"object": "response", "model": model, **ours}
         """Whole once it is over."""
         self.is_over: bool = False
-        self._ours = ours
+        self._ours, self._model = ours, model
         self._output: list[Item] = []
         self._last: dict[str, Any] = {"sequence_number": -1}
 
@@ -59,7 +59,7 @@ class Passage:
             if not isinstance(event.get("response"), dict):
                 yield found[0]
                 continue
-            self.response = event["response"] = {**event["response"], **self._ours}
+            self.response = event["response"] = {"model": self._model, **event["response"], **self._ours}
             if event["type"] in _OVER:
                 self.is_over, self._last = True, event
             else:

@@ -87,14 +87,14 @@ class ResponseService:
             key_id=key_id,
             previous_id=response["previous_response_id"],
             model=str(response["model"]),
-            status=str(response["status"]),
+            status=str(response.get("status") or "completed"),
             created_at=now,
             expires_at=now + self._days * DAY,
             size=len(items) + len(answered),
             input_json=items.decode(),
             response_json=answered.decode(),
         )
-        item_ids = [item["id"] for item in response["output"] if isinstance(item.get("id"), str)]
+        item_ids = [item["id"] for item in response.get("output") or () if isinstance(item.get("id"), str)]
         try:
             await self._store.add(Kept(row, item_ids, earlier))
         except Exception as error:

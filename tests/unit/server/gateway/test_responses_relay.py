@@ -51,7 +51,7 @@ def test_what_is_about_the_state_is_kept_from_the_vendor() -> None:
 
 
 def test_events_pass_and_the_response_in_them_is_ours() -> None:
-    passage = Passage(OURS)
+    passage = Passage(OURS, "m")
     delta = event("output_text.delta", 1, delta='"type":"response.completed"')
     [created] = passage.read(event("created", 0, response=THEIRS))
     assert read(created)["response"] == {**THEIRS, **OURS}
@@ -67,14 +67,14 @@ def test_events_pass_and_the_response_in_them_is_ours() -> None:
 
 
 def test_a_response_that_is_not_kept_after_all_says_so() -> None:
-    passage = Passage(OURS)
+    passage = Passage(OURS, "m")
     assert [*passage.read(event("completed", 0, response=THEIRS))] == []
     passage.response["store"] = False
     assert read(passage.end())["response"]["store"] is False
 
 
 def test_one_that_breaks_has_the_items_that_were_done() -> None:
-    passage = Passage(OURS)
+    passage = Passage(OURS, "m")
     item = {"id": "msg_1", "type": "message"}
     for data in (event("created", 0, response=THEIRS), event("output_item.done", 1, item=item)):
         for _ in passage.read(data):
@@ -87,13 +87,13 @@ def test_one_that_breaks_has_the_items_that_were_done() -> None:
 
 
 def test_one_that_breaks_before_anything_came_has_our_id() -> None:
-    failed, _ = Passage(OURS).fail(None, "It broke.")
+    failed, _ = Passage(OURS, "m").fail(None, "It broke.")
     assert (failed["sequence_number"], failed["response"]["id"]) == (0, "resp_ours")
 
 
 @given(st.lists(st.text(max_size=20), max_size=5), st.sampled_from(["\n", "\r\n"]))
 def test_whatever_is_said_passes_unchanged(texts: list[str], end: str) -> None:
-    passage = Passage(OURS)
+    passage = Passage(OURS, "m")
     events = [event("output_text.delta", at, end, delta=text) for at, text in enumerate(texts)]
     assert b"".join(passage.read(b"".join(events))) == b"".join(events)
     failed, _ = passage.fail(None, "x")
