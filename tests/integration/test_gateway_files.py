@@ -236,3 +236,13 @@ def test_ids_that_a_vendor_gave_pass_as_they_are(client: openai.OpenAI, upstream
 
     part = upstream.calls("/v1/chat/completions")[-1]["body"]["messages"][0]["content"][1]
     assert part == {"type": "file", "file": {"file_id": "file-abc123"}}
+
+
+def test_a_short_body_cannot_name_a_large_file_again_and_again(client: openai.OpenAI) -> None:
+    file = stored(client, b"x" * (4 * 1024 * 1024), "large.txt")
+    part: Any = {"type": "file", "file": {"file_id": file.id}}
+    with pytest.raises(openai.APIStatusError) as refused:
+        client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": [part] * 9}]
+        )
+    assert refused.value.status_code == 413

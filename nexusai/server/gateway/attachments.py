@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from nexusai.server.files.service import FileService
+from nexusai.server.http import too_large
 
 __all__ = ["with_files"]
 
@@ -18,8 +19,9 @@ _OUR_ID: Final = re.compile(r"file_[0-9a-f]{32}")
 Part = dict[str, Any]
 
 
-async def with_files(body: bytes, project: str, files: FileService) -> bytes:
-    """The body with the project's files in it. Raises a 404 `Problem` for one that it has not.
+async def with_files(body: bytes, project: str, files: FileService, most: int) -> bytes:
+    """The body with the project's files in it. Raises a 404 `Problem` for one that it has not, and a 413 one
+    where they are of more than `most` bytes: a short body can name a large file many times.
 
     A body without ids of ours passes as it is, and so do ids of files that a vendor keeps.
     """
@@ -31,9 +33,16 @@ async def with_files(body: bytes, project: str, files: FileService) -> bytes:
     except orjson.JSONDecodeError:
         return body  # what is wrong with it is said where it is read
     found = list(_parts(whole.get("messages"))) if isinstance(whole, dict) else []
+    uris: dict[str, str] = {}
+    size = 0
     for part, file_id in found:
         file = await files.get(project, file_id)
-        _put(part, await files.data_uri(project, file_id), file.filename)
+        size += file.size
+        if size > most:
+            raise too_large("content of the files", most)
+        if file_id not in uris:
+            uris[file_id] = await files.data_uri(project, file_id)
+        _put(part, uris[file_id], file.filename)
     return orjson.dumps(whole) if found else body
 
 

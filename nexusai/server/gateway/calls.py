@@ -54,7 +54,7 @@ class Calls:
         """
         body = await read_json(request, limit)
         self.log.begin(caller, request.scope["path"], body)
-        return await with_files(body, caller.project.id, self.files)
+        return await with_files(body, caller.project.id, self.files, limit)
 
     def resolve(self, capability: Capability, model: str | None) -> tuple[Provider, str]:
         """The provider of a model, and its name there. Raises a 400 `Problem`."""
