@@ -101,7 +101,7 @@ class FileService:
         if await self.store.add(file):
             return file
         earlier = await self.store.find_by_key(project, key or "")
-        if earlier is not None and earlier.created_at < now_ms() - KEY_LIFETIME:
+        if earlier is not None and _is_over(earlier, now_ms()):
             await self.store.free_key(earlier.id)
             if await self.store.add(file):
                 return file
@@ -220,6 +220,12 @@ def _named(filename: str) -> str:
     """The name without its folders (RFC 7578, 4.2) and without what does not show, or shows another."""
     name = re.split(r"[/\\]", _UNPRINTABLE.sub("", filename))[-1].strip()[-255:]
     return name if name.strip(".") else "unnamed"
+
+
+def _is_over(earlier: StoredFile, now: int) -> bool:
+    """Whether an idempotency key is free again: after a day, and once its file has expired."""
+    expired = earlier.expires_at is not None and earlier.expires_at <= now
+    return expired or earlier.created_at < now - KEY_LIFETIME
 
 
 def _there(file: StoredFile | None, file_id: str) -> StoredFile:

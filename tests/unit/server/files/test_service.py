@@ -10,7 +10,7 @@ import pytest
 from freezegun import freeze_time
 
 from nexusai.server.db.engine import Database, migrate
-from nexusai.server.files.models import StoredFile
+from nexusai.server.files.models import Said, StoredFile
 from nexusai.server.files.service import FileService
 from nexusai.server.files.storage import LocalDisk
 from nexusai.server.files.store import FileStore
@@ -264,3 +264,16 @@ async def test_a_key_is_free_again_after_a_day(files: FileService):
         second = await stored(files, b"other", key="k")
         assert (await stored(files, b"other", key="k")).id == second.id
     assert (await files.get(PROJECT, first.id)).idempotency_key is None
+
+
+async def test_a_key_is_free_again_once_its_file_has_expired(files: FileService):
+    async def lent() -> StoredFile:
+        said = Said("user_data", 3600)
+        return await files.upload(PROJECT, "a.txt", "text/plain", whole(b"hi"), "k", lambda: said)
+
+    with freeze_time("2026-01-01 00:00:00") as clock:
+        first = await lent()
+        assert (await lent()).id == first.id
+        clock.tick(3600)
+        second = await lent()
+        assert (await files.get(PROJECT, second.id)).id == second.id != first.id
