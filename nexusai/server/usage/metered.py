@@ -265,10 +265,12 @@ def _passing(request: RelayRequest) -> Usage:
             prompt += PICTURE * shown + len(_ENCODED.sub(b"", raw) if shown else raw) // 4
         elif name in _LONGEST:
             longest = max(longest, _whole(raw, -1))
-        elif name == "n":
-            many = max(1, _whole(raw, 1))
+        elif name in ("n", "best_of"):
+            many = max(many, _whole(raw, 1))
     if request.api == "embeddings":
         return Usage(prompt, 0, source="estimate")
+    if request.api == "completions":
+        many *= _prompts(orjson.loads(request.fields.get("prompt", b"null")))
     return Usage(prompt, min(ANSWER if longest < 0 else longest, MOST) * many, source="estimate")
 
 
@@ -278,6 +280,11 @@ def _whole(raw: bytes, otherwise: int) -> int:
         return int(raw)
     value = orjson.loads(raw) if len(raw) < _DIGITS else None
     return min(int(value), MOST) if isinstance(value, float) and value >= 0 else otherwise
+
+
+def _prompts(prompt: Any) -> int:
+    """How many texts are gone on with: a list of numbers is one, as tokens."""
+    return len(prompt) if isinstance(prompt, list) and not all(isinstance(p, int) for p in prompt) else 1
 
 
 def _longest(request: ChatRequest) -> int:

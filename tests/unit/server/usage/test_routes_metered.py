@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from nexusai.providers.models import default_models
 from nexusai.providers.pricing import Prices
-from nexusai.providers.types import ChatRequest
+from nexusai.providers.types import ChatRequest, RelayRequest
 from nexusai.server.catalogue import Names
 from nexusai.server.clock import now_ms
 from nexusai.server.http import Problem
@@ -132,3 +133,23 @@ def test_a_key_may_use_what_it_is_given_by_name_or_altogether(
 ):
     key = Key("key_1", "proj_1", "k", b"", "", 0, models_json=models)
     assert Caller(Project("proj_1", "p", "{}", 0), key).may_use(*target, NAMES) == allowed
+
+
+@pytest.mark.parametrize(
+    ("fields", "answers"),
+    [
+        ({"prompt": "x"}, 1),
+        ({"prompt": "x", "n": 2, "best_of": 5}, 5),
+        ({"prompt": ["x", "y", "z"], "n": 2}, 6),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": [[1], [2]]}, 2),
+    ],
+)
+async def test_each_answer_to_each_prompt_is_taken_from_the_limits(
+    meter: Meter, fields: dict[str, Any], answers: int
+) -> None:
+    ask(Limits(budget=Budget(per_day=1e9)))
+    told = {name: json.dumps(value).encode() for name, value in {**fields, "max_tokens": 1_000_000}.items()}
+    reservation: Any = await meter.reserve("a", RelayRequest("completions", "cheap", told))
+    [want] = reservation._wants
+    assert round(want.amount) == answers
