@@ -108,7 +108,8 @@ class AsyncDriver:
         except StopIteration as done:
             return cast(T, done.value)
         finally:
-            await opened.close()
+            if opened.is_open:
+                await opened.close()
 
     async def stream(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
         """What the flow emits. To close the generator is to close the connection at once."""
@@ -203,6 +204,10 @@ class _Opened:
         if self._body is not None:
             with contextlib.suppress(AdapterError, asyncio.TimeoutError):
                 await asyncio.wait_for(rest(), _LAST_BYTES_WAIT)
+
+    @property
+    def is_open(self) -> bool:
+        return self._stack is not None
 
     async def close(self) -> None:
         stack, self._stack, self._body = self._stack, None, None

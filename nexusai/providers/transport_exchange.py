@@ -62,7 +62,10 @@ class Connection(asyncio.Protocol):
         self._unpacking: Unpacking | None = None
         self._silence, self._deadline = silence, deadline
         self._heard = now = self._loop.time()
-        self._timer = self._loop.call_at(min(now + silence, deadline), self._look)
+        first = min(now + silence, deadline)
+        if self._timer is None or self._timer.when() > first:  # that of the last exchange will do as well
+            self._stop_looking()
+            self._timer = self._loop.call_at(first, self._look)
         self._large = body is not None and len(body) > _ONE_WRITE
         if body is not None and not self._large:
             self._transport.write(head + body)
@@ -98,9 +101,6 @@ class Connection(asyncio.Protocol):
 
     def end(self) -> bool:
         """Be done with the exchange; whether another may follow."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         return self.complete and self._reusable and self._trouble is None and not self._transport.is_closing()
 
     def is_quiet(self) -> bool:
@@ -111,6 +111,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is still unsent."""
+        self._stop_looking()
         self._transport.abort()
 
     async def _news(self) -> None:
@@ -127,8 +128,16 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _stop_looking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _look(self) -> None:
         """Whether it has been silent for too long, while somebody listened."""
+        self._timer = None
+        if self.complete:
+            return
         now = self._loop.time()
         if now >= self._deadline:
             self._fail(Late(overall=True))
@@ -170,6 +179,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._reusable = False
+        self._stop_looking()
         if self.complete:
             return
         if self._in_body and self._until_closed and error is None and self._trouble is None:
