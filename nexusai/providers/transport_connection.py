@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from nexusai.providers.errors import AdapterError
-from nexusai.providers.transport_ways import has_news, trusted
+from nexusai.providers.transport_ways import news_of, trusted
 
 __all__ = ["Connection", "Line", "Way", "left_until"]
 
@@ -71,7 +71,7 @@ class Line:
 
     def is_stale(self) -> bool:
         """Whether the other side has closed it: an idle connection has nothing to read."""
-        return has_news(self.sock)
+        return news_of(self.sock)()
 
 
 class _Reader(RawIOBase):

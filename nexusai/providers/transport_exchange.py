@@ -9,7 +9,7 @@ from typing import Any, Final
 import httptools
 
 from nexusai.providers.transport_coding import Unpacking, unpacking
-from nexusai.providers.transport_ways import has_news
+from nexusai.providers.transport_ways import news_of
 
 __all__ = ["Connection", "Late"]
 
@@ -107,7 +107,7 @@ class Connection(asyncio.Protocol):
         """Whether an idle connection may be used: what came unasked would be the answer to the next request,
         and the loop may not have had the time to read it.
         """
-        return self.end() and not has_news(self._transport.get_extra_info("socket"))
+        return self.end() and not self._has_news()
 
     def abort(self) -> None:
         """Close at once, whatever is still unsent."""
@@ -156,6 +156,7 @@ class Connection(asyncio.Protocol):
     # What the loop tells
 
     def connection_made(self, transport: Any) -> None:
+        self._has_news = news_of(transport.get_extra_info("socket"))
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:

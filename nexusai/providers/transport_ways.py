@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import ssl
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -15,7 +16,7 @@ import certifi
 from nexusai.providers.errors import AdapterError
 from nexusai.providers.transport import HttpRequest
 
-__all__ = ["Proxies", "has_news", "refused_certificate", "trusted"]
+__all__ = ["Proxies", "news_of", "refused_certificate", "trusted"]
 
 _OWN_CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
@@ -67,13 +68,13 @@ def refused_certificate(error: BaseException | None) -> str | None:
     return None
 
 
-def has_news(sock: Any) -> bool:
-    """Whether there is something to read, be it only that the other side has closed it."""
+def news_of(sock: Any) -> Callable[[], bool]:
+    """What tells whether there is something to read, be it only that the other side has closed it."""
     if not hasattr(select, "poll"):  # Windows, where any number of sockets can be selected from
-        return bool(select.select([sock], [], [], 0)[0])
+        return lambda: bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()
     poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+    return lambda: bool(poll.poll(0))
 
 
 def _is_here(host: str) -> bool:

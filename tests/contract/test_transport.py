@@ -50,8 +50,9 @@ def chat(upstream: Upstream) -> Callable[..., HttpRequest]:
 
 async def last_call(upstream: Upstream, *, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The last call, once it is as it should be, or as it is after 5 s."""
+    call: dict[str, Any] = {"body": None}
     for _ in range(100):
-        call = upstream.calls()[-1]
+        call = (upstream.calls() or [call])[-1]
         if until(call):
             break
         await asyncio.sleep(0.05)
