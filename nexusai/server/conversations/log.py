@@ -64,6 +64,8 @@ class Conversation:
             http_status=None,
         )
         self._failed = self._cut = self._ended = False
+        self._costs: dict[str, float] = {}
+        """By currency: what was paid in several is no one sum."""
 
     @property
     def row(self) -> ConversationRow:
@@ -99,13 +101,16 @@ class Conversation:
             return
         self._failed, self._cut = record.error is not None, self._cut or record.cut
         usage, cost, row = record.usage, record.cost, self._row
+        if cost is not None:
+            self._costs[cost.currency] = self._costs.get(cost.currency, 0.0) + cost.amount
+        currency = next(iter(self._costs), None) if len(self._costs) == 1 else None
         self._row = row._replace(
             provider=record.provider,
             model=record.model,
             prompt_tokens=row.prompt_tokens + (usage.prompt_tokens if usage else 0),
             completion_tokens=row.completion_tokens + (usage.completion_tokens if usage else 0),
-            cost=row.cost if cost is None else (row.cost or 0.0) + cost.amount,
-            currency=row.currency if cost is None else cost.currency,
+            cost=self._costs[currency] if currency is not None else None,
+            currency=currency,
         )
 
     def end(self, *, cut: bool = False) -> None:

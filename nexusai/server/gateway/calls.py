@@ -315,8 +315,8 @@ def told(provider: Provider, *answers: Answer) -> dict[str, str]:
 
 
 def costs_of(costs: Sequence[Cost | None]) -> dict[str, str]:
-    """The header for what an answer cost, where every part of it has a price."""
+    """The header for what an answer cost, where every part of it has a price in the same currency."""
     known = [cost for cost in costs if cost is not None]
-    if not known or len(known) < len(costs):
+    if len(known) < len(costs) or len({cost.currency for cost in known}) != 1:
         return {}
     return {"x-nexus-cost": f"{sum(cost.amount for cost in known):.10g} {known[0].currency}"}

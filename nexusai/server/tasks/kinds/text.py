@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from nexusai.providers.types import ChatRequest, ChatResponse, Cost, FinishReason, StreamChunk, Usage
+from nexusai.server.http import Problem
 from nexusai.server.tasks.kinds.kind import Job, Kind, NonEmpty, Output, origin, usage
 
 __all__ = ["TEXT_GENERATION", "Message", "TextConfig", "TextInput", "complete"]
+
+
+MOST_ATTACHED: Final = 48 * 1024 * 1024
+"""Characters of the files in a prompt: a short one can name a large file many times."""
 
 
 class Message(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -74,19 +79,16 @@ async def _messages(job: Job) -> list[dict[str, Any]]:
     messages = [msgspec.to_builtins(message) for message in given]
     if input.system is not None:
         messages.insert(0, {"role": "system", "content": input.system})
-    for message in messages:
-        if isinstance(message["content"], list):
-            message["content"] = [await _part(job, part) for part in message["content"]]
+    room = MOST_ATTACHED
+    for content in [message["content"] for message in messages if isinstance(message["content"], list)]:
+        for place, part in enumerate(content):
+            if "file_id" in part:
+                uri = await job.media.data_uri(job.project, str(part["file_id"]))
+                room -= len(uri)
+                if room < 0:
+                    raise Problem.field(["input", "messages"], "name files that are too large together")
+                content[place] = {"type": "image_url", "image_url": {"url": uri}}
     return messages
-
-
-async def _part(job: Job, part: dict[str, Any]) -> dict[str, Any]:
-    if "file_id" not in part:
-        return part
-    return {
-        "type": "image_url",
-        "image_url": {"url": await job.media.data_uri(job.project, str(part["file_id"]))},
-    }
 
 
 async def complete(job: Job, request: ChatRequest) -> ChatResponse:

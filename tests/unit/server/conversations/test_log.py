@@ -10,6 +10,8 @@ import pytest
 from msgspec import structs
 from starlette.responses import Response, StreamingResponse
 
+from nexusai.providers.record import CallRecord
+from nexusai.providers.types import Cost
 from nexusai.server.conversations import log as module
 from nexusai.server.conversations.log import Conversation, ConversationLog, Tapped
 from nexusai.server.conversations.store import row_of
@@ -203,3 +205,20 @@ async def test_what_cannot_be_read_does_not_hold_up_the_others(
 
     assert (row.request, row.truncated, words) == (None, True, "")
     assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("costs", "told"),
+    [
+        ([], (None, None)),
+        ([Cost(1.5, "USD"), Cost(0.5, "USD")], (2.0, "USD")),
+        ([Cost(1.0, "USD"), Cost(7.0, "CNY"), Cost(1.0, "USD")], (None, None)),
+    ],
+)
+async def test_money_of_several_currencies_is_no_sum(
+    log: ConversationLog, costs: list[Cost], told: tuple[float | None, str | None]
+):
+    conversation = began(log)
+    for cost in costs:
+        conversation.heard(CallRecord(operation="chat", provider="p", model="m", seconds=0.1, cost=cost))
+    assert (conversation.row.cost, conversation.row.currency) == told

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from nexusai.providers import ProviderConfig, open_provider
-from nexusai.providers.types import StreamChunk
-from nexusai.server.gateway.calls import Stream, StreamedResponse, together
+from nexusai.providers.types import Cost, StreamChunk
+from nexusai.server.gateway.calls import Stream, StreamedResponse, costs_of, together
 
 
 class Chunks:
@@ -72,3 +72,9 @@ async def test_when_one_call_fails_the_others_are_cut_off():
     with pytest.raises(ValueError, match="no"):
         await together([slow(), bad(), slow()])
     assert ended == ["slow", "slow"]
+
+
+def test_a_cost_in_several_currencies_is_not_told_as_one():
+    assert costs_of([Cost(1.0, "USD"), Cost(0.5, "USD")]) == {"x-nexus-cost": "1.5 USD"}
+    assert costs_of([Cost(1.0, "USD"), Cost(7.0, "CNY")]) == {}
+    assert costs_of([Cost(1.0, "USD"), None]) == costs_of([]) == {}

@@ -8,7 +8,7 @@ import pytest
 from nexusai.providers.errors import RetryableError
 from nexusai.providers.types import ChatRequest, ChatResponse, Cost, StreamChunk, Usage
 from nexusai.server.http import Problem
-from nexusai.server.tasks.kinds import KINDS
+from nexusai.server.tasks.kinds import KINDS, text
 from tests.fixtures.jobs import Attempt, Vendor
 from tests.fixtures.server import OTHER_PROJECT, PROJECT
 
@@ -75,6 +75,17 @@ async def test_a_picture_of_another_project_does_not_exist():
     with pytest.raises(Problem, match=file_id):
         await tried.run(messages({"role": "user", "content": [{"file_id": file_id}]}))
     assert tried.vendor.asked == []
+
+
+async def test_a_short_prompt_cannot_name_a_large_file_again_and_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(text, "MOST_ATTACHED", 50)
+    tried = attempt()
+    file_id = await tried.media.keep(PROJECT, "a.png", b"", "image/png")
+    one, two = ({"role": "user", "content": [{"file_id": file_id}] * many} for many in (1, 2))
+
+    await tried.run(messages(one))
+    with pytest.raises(Problem, match="too large together"):
+        await tried.run(messages(one, two))
 
 
 async def test_the_config_goes_to_the_provider():
