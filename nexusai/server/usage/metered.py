@@ -270,7 +270,7 @@ def _passing(request: RelayRequest) -> Usage:
     if request.api == "embeddings":
         return Usage(prompt, 0, source="estimate")
     if request.api == "completions":
-        many *= _prompts(orjson.loads(request.fields.get("prompt", b"null")))
+        many *= _prompts(request.fields.get("prompt", b"null"))
     return Usage(prompt, min(ANSWER if longest < 0 else longest, MOST) * many, source="estimate")
 
 
@@ -278,12 +278,19 @@ def _whole(raw: bytes, otherwise: int) -> int:
     """A number from 0, where it is one."""
     if raw.isdigit() and len(raw) < _DIGITS:
         return int(raw)
-    value = orjson.loads(raw) if len(raw) < _DIGITS else None
-    return min(int(value), MOST) if isinstance(value, float) and value >= 0 else otherwise
+    try:
+        value = float(raw)
+    except ValueError:
+        return otherwise
+    return int(min(value, MOST)) if value >= 0 else otherwise
 
 
-def _prompts(prompt: Any) -> int:
+def _prompts(raw: bytes) -> int:
     """How many texts are gone on with: a list of numbers is one, as tokens."""
+    try:
+        prompt = orjson.loads(raw)
+    except ValueError:  # a number without bounds
+        return 1
     return len(prompt) if isinstance(prompt, list) and not all(isinstance(p, int) for p in prompt) else 1
 
 
@@ -292,12 +299,13 @@ def _longest(request: ChatRequest) -> int:
 
 
 def _most(limits: Sequence[Any]) -> int:
-    known = [most for most in limits if isinstance(most, int)]
-    return min(max(known, default=ANSWER), MOST)
+    """What is below zero limits nothing: else it would give back what was never taken."""
+    known = [most for most in limits if isinstance(most, (int, float)) and most >= 0]
+    return int(min(max(known, default=ANSWER), MOST))
 
 
 def _answers(many: Any) -> int:
-    return many if isinstance(many, int) and many > 1 else 1
+    return int(min(many, MOST)) if isinstance(many, (int, float)) and many > 1 else 1
 
 
 def _pictures(request: ChatRequest) -> int:

@@ -143,6 +143,7 @@ def test_a_key_may_use_what_it_is_given_by_name_or_altogether(
         ({"prompt": ["x", "y", "z"], "n": 2}, 6),
         ({"prompt": [1, 2, 3]}, 1),
         ({"prompt": [[1], [2]]}, 2),
+        ({"prompt": 10**400}, 1),
     ],
 )
 async def test_each_answer_to_each_prompt_is_taken_from_the_limits(
@@ -153,3 +154,18 @@ async def test_each_answer_to_each_prompt_is_taken_from_the_limits(
     reservation: Any = await meter.reserve("a", RelayRequest("completions", "cheap", told))
     [want] = reservation._wants
     assert round(want.amount) == answers
+
+
+@pytest.mark.parametrize("number", ["-1000000000", "-1e9", "1e999", "1" * 40, "1e6", "1000000.0", "true"])
+async def test_no_number_of_tokens_gives_back_what_was_not_taken(meter: Meter, number: str):
+    ask(Limits(budget=Budget(per_day=1e9)))
+    passing = {"messages": b"[]", "max_tokens": number.encode()}
+    for request in (
+        RelayRequest("chat", "cheap", passing),
+        ChatRequest("cheap", [], extra={"max_output_tokens": json.loads(number)}),
+    ):
+        reservation: Any = await meter.reserve("a", request)
+        [want] = reservation._wants
+        assert want.amount > 0
+        if number.startswith("1"):
+            assert want.amount >= 1  # a dollar for a million
