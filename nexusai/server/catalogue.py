@@ -37,6 +37,8 @@ class Pool(Protocol):
     def connections(self) -> tuple[int, int]: ...
 
 
+LONGEST: Final = 1024
+"""Characters of the name of a model: names are remembered, and anybody can make them up."""
 Target = tuple[str, str]
 """A provider and its model."""
 
@@ -156,7 +158,7 @@ class Catalogue:
             raise Problem.field(
                 ["model"], f"{chosen.name} has no default model for {capability}: name one", "missing"
             )
-        if ".." in name.split("/"):
+        if ".." in name.split("/") or len(name) > LONGEST:
             raise Problem.field(["model"], f"{name[:100]!r} is no name of a model")
         return chosen.name, name.removeprefix(f"{chosen.name}/")
 

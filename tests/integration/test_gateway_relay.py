@@ -131,6 +131,10 @@ def test_a_body_that_is_none_is_refused_before_anything_is_sent():
             (b'{"messages": []}', "model"),
             (b'{"model": "openai_compatible/m"}', "messages"),
             (b"\xff", "JSON"),
+            (BODY.replace(b"hi", b"\xff"), "JSON"),
+            (BODY.replace(b'"n": 1', b'"stream": "true"'), "stream"),
+            (BODY.replace(b'"n": 1', b'"stream": 1'), "stream"),
+            (BODY.replace(b"/m", b"/" + b"m" * 2000), "model"),
         ):
             refused = client.post("/chat/completions", content=body)
             assert refused.status_code == 400, body

@@ -115,6 +115,8 @@ def read_form(fields: Mapping[str, str], kind: type[T]) -> tuple[T, dict[str, An
 def members(body: bytes, *required: str) -> dict[str, bytes]:
     """The members of a JSON object, each as the JSON that it came as. Raises a 400 `Problem`."""
     try:
+        if not body.isascii():
+            body.decode()  # what is passed on as it came is not looked into
         found = _MEMBERS.decode(body)
     except MALFORMED as error:
         raise invalid(error) from None

@@ -72,8 +72,10 @@ class Calls:
     ) -> tuple[Provider, RelayRequest]:
         """A request as it may pass, and whose it is. Raises a 400 `Problem`."""
         provider, model = self.resolve(capability, model_in(fields))
-        streams = fields.get("stream") == b"true"
-        return provider, RelayRequest(api, model, fields, streams, headers or {})
+        streams = fields.get("stream", b"null")
+        if streams not in (b"true", b"false", b"null"):  # which a vendor might take for true
+            raise Problem.field(["stream"], "is true or false")
+        return provider, RelayRequest(api, model, fields, streams == b"true", headers or {})
 
     async def unless_gone(self, request: Request, work: Awaitable[T]) -> T:
         """The result of some work, which is cut off when its caller hangs up.
@@ -287,7 +289,7 @@ class Attended:
             self._late = True
             if self._stream is not None:
                 self._stream.late = True
-        if self._working is not None:
+        if self._working is not None and self._watching is not None:  # else it was over at the same moment
             self._working.cancel()
 
     async def _hung_up(self) -> None:

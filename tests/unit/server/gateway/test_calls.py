@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from nexusai.providers import ProviderConfig, open_provider
 from nexusai.providers.types import Cost, StreamChunk
-from nexusai.server.gateway.calls import Stream, StreamedResponse, costs_of, together
+from nexusai.server.gateway import calls
+from nexusai.server.gateway.calls import Attended, Stream, StreamedResponse, costs_of, together
+from nexusai.server.http import ClientGone
 
 
 class Chunks:
@@ -78,3 +81,29 @@ def test_a_cost_in_several_currencies_is_not_told_as_one():
     assert costs_of([Cost(1.0, "USD"), Cost(0.5, "USD")]) == {"x-nexus-cost": "1.5 USD"}
     assert costs_of([Cost(1.0, "USD"), Cost(7.0, "CNY")]) == {}
     assert costs_of([Cost(1.0, "USD"), None]) == costs_of([]) == {}
+
+
+@pytest.mark.parametrize("rounds", range(8))
+async def test_nothing_is_cut_off_after_what_was_attended(rounds: int, monkeypatch: pytest.MonkeyPatch):
+    """However many rounds of the loop after its caller hung up it is over."""
+    monkeypatch.setattr(calls, "QUICK", 0)
+    loop = asyncio.get_running_loop()
+    hung_up, over = loop.create_future(), asyncio.Event()
+
+    async def receive() -> Any:
+        await hung_up
+        return {"type": "http.disconnect"}
+
+    async def events() -> None:
+        await asyncio.sleep(0.01)
+        hung_up.set_result(None)
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        over.set()
+
+    happening = asyncio.ensure_future(events())
+    with contextlib.suppress(ClientGone):
+        async with Attended(receive, 60):
+            await over.wait()
+    await asyncio.sleep(0.01)  # would be cancelled
+    await happening
