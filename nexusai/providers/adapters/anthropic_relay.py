@@ -50,7 +50,8 @@ class MessageTap(Tap):
             self._count(event.get("usage"))
             if reason := event["delta"].get("stop_reason"):
                 self.finish_reason = finish_reason(reason, called=False, answered=False)
-        self.done = kind == "message_stop"
+        elif kind == "message_stop":  # after which some say [DONE] as well
+            self.done = True
         return ""
 
     def end(self) -> tuple[Usage | None, bytes]:

@@ -10,7 +10,6 @@ from nexusai.providers.adapters.openai_errors import error_from
 from nexusai.providers.adapters.openai_stream import (
     FAILED,
     finish_reason,
-    loads,
     split_content,
     tool_calls_of,
     usage_of,
@@ -18,7 +17,7 @@ from nexusai.providers.adapters.openai_stream import (
 from nexusai.providers.adapters.openai_wire import failure, object_of, post_bytes
 from nexusai.providers.adapters.reading import text_of
 from nexusai.providers.adapters.registry import vendor_of
-from nexusai.providers.adapters.relay import DONE, Tap, body_of, estimated, relaying
+from nexusai.providers.adapters.relay import DONE, Tap, body_of, estimated, field_of, relaying
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.flow import Operation
 from nexusai.providers.transport import HttpRequest
@@ -136,7 +135,7 @@ def _plain_text(event: Mapping[str, Any]) -> str | None:
 
 
 def _stream_options(request: RelayRequest) -> Mapping[str, Any]:
-    options = loads(request.fields.get("stream_options", b"null"))
+    options = field_of(request, "stream_options")
     return options if isinstance(options, dict) else {}
 
 

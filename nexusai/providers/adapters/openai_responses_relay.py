@@ -12,10 +12,9 @@ from nexusai.providers.adapters.openai_responses import (
     response_of,
     usage_of,
 )
-from nexusai.providers.adapters.openai_stream import loads
 from nexusai.providers.adapters.openai_wire import failure, post_bytes
 from nexusai.providers.adapters.reading import text_of
-from nexusai.providers.adapters.relay import DONE, Tap, body_of, estimated, relaying
+from nexusai.providers.adapters.relay import DONE, Tap, body_of, estimated, field_of, relaying
 from nexusai.providers.adapters.vendors import is_reasoning
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.flow import Operation
@@ -32,7 +31,7 @@ def build_relay(config: ProviderConfig, request: RelayRequest) -> HttpRequest:
 
     A model that thinks is asked for its thoughts where nothing is kept: only then can they be given back.
     """
-    put, asked = {}, loads(request.fields.get("include", b"[]")) or []
+    put, asked = {}, field_of(request, "include") or []
     if is_reasoning(request.model) and request.fields.get("store") == b"false" and isinstance(asked, list):
         put = {"include": asked if ENCRYPTED in asked else [*asked, ENCRYPTED]}
     return post_bytes(config, request.model, "/responses", body_of(request, **put))

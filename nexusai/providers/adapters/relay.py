@@ -19,17 +19,30 @@ from nexusai.providers.adapters.openai_stream import loads
 from nexusai.providers.adapters.openai_wire import failure
 from nexusai.providers.adapters.reading import text_of
 from nexusai.providers.config import ProviderConfig
-from nexusai.providers.errors import AdapterError
+from nexusai.providers.errors import AdapterError, ValidationError
 from nexusai.providers.flow import READ, Emit, Flow, Open, Operation
 from nexusai.providers.tokens import estimate_message_tokens, estimate_tokens
 from nexusai.providers.transport import HttpRequest, HttpResponse
 from nexusai.providers.types import FinishReason, RelayChunk, RelayRequest, RelayResponse, Usage
 
-__all__ = ["DONE", "Events", "Facts", "Tap", "body_of", "carried", "estimated", "prompt_tokens", "relaying"]
+__all__ = [
+    "DONE",
+    "Events",
+    "Facts",
+    "Tap",
+    "body_of",
+    "carried",
+    "estimated",
+    "field_of",
+    "prompt_tokens",
+    "relaying",
+]
 
 DONE: Final = "[DONE]"
 """The only member of what is read for the event by which OpenAI's streams end."""
-_BLANK_LINE: Final = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
+_SHORT: Final = 128
+"""Characters of a name that is worth to be kept: callers may make up others, of megabytes."""
 _UNREADABLE: Final = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 _PROMPTS: Final = ("messages", "system", "input", "prompt", "instructions", "tools")
 
@@ -72,8 +85,20 @@ def body_of(request: RelayRequest, **put: Any) -> bytes:
     return b"{" + b",".join([_text(name) + b":" + raw for name, raw in members.items()]) + b"}"
 
 
-@lru_cache(4096)
+def field_of(request: RelayRequest, name: str) -> Any:
+    """A field of the request, None where there is none. Raises `ValidationError` for what cannot be read."""
+    try:
+        return loads(request.fields.get(name, b"null"))
+    except ValueError:
+        raise ValidationError(f"{name} holds what cannot be read") from None
+
+
 def _text(text: str) -> bytes:
+    return _short_text(text) if len(text) <= _SHORT else json.dumps(text).encode()
+
+
+@lru_cache(4096)
+def _short_text(text: str) -> bytes:
     return json.dumps(text).encode()
 
 
@@ -84,7 +109,10 @@ def estimated(request: RelayRequest, answer: str) -> Usage:
 
 def prompt_tokens(request: RelayRequest) -> int:
     """About how many, in a prompt of whatever form."""
-    said = {name: loads(request.fields[name]) for name in _PROMPTS if name in request.fields}
+    try:
+        said = {name: loads(request.fields[name]) for name in _PROMPTS if name in request.fields}
+    except ValueError:  # what one reader takes for JSON may be none to another
+        return sum(len(request.fields.get(name, b"")) for name in _PROMPTS) // 4
     messages = said.pop("messages", [])
     readable = isinstance(messages, list) and all(isinstance(message, dict) for message in messages)
     rest = estimate_tokens(" ".join(map(str, said.values()))) if said else 0

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nexusai.providers import AdapterError, ProviderConfig
-from nexusai.providers.adapters import anthropic, azure, openai, openai_compatible
+from nexusai.providers.adapters import anthropic, azure, openai, openai_compatible, relay
 from nexusai.providers.adapters.openai_relay import understood
 from nexusai.providers.adapters.openai_responses_relay import build_relay
-from nexusai.providers.adapters.relay import DONE, body_of, prompt_tokens
-from nexusai.providers.errors import RetryableError
+from nexusai.providers.adapters.relay import DONE, Events, body_of, carried, prompt_tokens
+from nexusai.providers.errors import RetryableError, ValidationError
 from nexusai.providers.flow import Emit, Open
 from nexusai.providers.transport import HttpRequest, HttpResponse
 from nexusai.providers.types import RelayApi, RelayChunk, RelayRequest, Usage
@@ -219,6 +219,14 @@ def test_a_streamed_message_counts_what_grows():
     assert chunks[-1].usage == Usage(5, 3)
 
 
+def test_what_follows_the_end_of_a_message_is_not_waited_for_again():
+    """Some who speak the Messages API end with OpenAI's [DONE] as well."""
+    start = {"type": "message_start", "message": {"id": "m1", "model": "c", "usage": {"input_tokens": 5}}}
+    body = events(start, {"type": "message_stop"}, {"type": "ping"}) + b"data: [DONE]\n\n"
+    chunks = emitted(asked("messages", stream=True), body, adapter=anthropic)
+    assert b"".join(chunk.data for chunk in chunks) == body
+
+
 def test_a_streamed_message_without_its_end_fails():
     with pytest.raises(RetryableError, match="message_stop"):
         emitted(asked("messages", stream=True), events({"type": "ping"}), adapter=anthropic)
@@ -266,6 +274,8 @@ def test_the_prompt_of_any_form_is_estimated():
     assert prompt_tokens(asked(messages=[{"role": "user", "content": "hello there"}])) > 5
     assert prompt_tokens(asked("responses", input="hello there", instructions="be brief")) > 3
     assert prompt_tokens(asked(messages="odd")) == 0
+    unreadable = {"messages": b'[{"content": "hello there", "weight": 1e999}]'}
+    assert prompt_tokens(RelayRequest("chat", "m", unreadable)) > 5
 
 
 @pytest.mark.parametrize(
@@ -288,3 +298,25 @@ def test_a_model_that_thinks_is_asked_for_its_thoughts_where_nothing_is_kept(
     sent = build_relay(CONFIG, RelayRequest("responses", model, fields))
     assert include in sent.body
     assert include or b"include" not in sent.body
+
+
+@pytest.mark.parametrize("blank", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n"])
+def test_an_event_ends_with_whatever_line_is_blank(blank: bytes):
+    body = b'data: {"a":1}' + blank + b"data: [DONE]" + blank
+    for at in range(len(body)):
+        cutting = Events()
+        found = [*cutting.feed(body[:at]), *cutting.feed(body[at:])]
+        assert [carried(raw) for raw in found] == [{"a": 1}, {DONE: True}]
+
+
+def test_a_field_that_cannot_be_read_is_its_callers_mistake():
+    odd = RelayRequest("chat", "m", {"messages": b"[]", "stream_options": b'{"x": 1e999}'}, stream=True)
+    with pytest.raises(ValidationError, match="stream_options"):
+        emitted(odd)
+
+
+def test_long_names_that_callers_make_up_are_not_kept():
+    name = "x" * 1_000_000
+    before = relay._short_text.cache_info().currsize
+    assert name.encode() in body_of(RelayRequest("chat", name, {name: b"1"}))
+    assert relay._short_text.cache_info().currsize - before <= 1
