@@ -27,6 +27,8 @@ QUIET: Final = frozenset({"/health", "/health/live", "/health/ready", "/api/v1/h
 """Routes that machines ask all day: at `debug`, unless something is wrong with them."""
 LONGEST: Final = 200
 """Characters of what a client chose, a path or a model."""
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+"""What a terminal may obey, written out: a client chooses its path. Ends of lines are quoted anyway."""
 
 
 class Log:
@@ -206,7 +208,15 @@ def _dumps(facts: Any, **_: Any) -> str:
 
 def _for_reading(*, colors: bool) -> Renderer:
     plain = structlog.dev.plain_traceback  # the other ways show local variables, prompts among them
-    return structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain)
+    render = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain)
+
+    def harmless(logger: Any, name: str, facts: Facts) -> str:
+        told = {
+            key: fact.translate(_CONTROLS) if isinstance(fact, str) else fact for key, fact in facts.items()
+        }
+        return render(logger, name, told)
+
+    return harmless
 
 
 _JSON: Final = structlog.processors.JSONRenderer(serializer=_dumps)

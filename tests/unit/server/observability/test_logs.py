@@ -180,6 +180,18 @@ def test_for_reading_it_is_no_json():
     assert "] request method=POST path=/v1/chat/completions status=0 request_id=req_1" in line
 
 
+def test_a_client_cannot_tell_a_terminal_what_to_do():
+    lines = Lines(form="pretty")
+
+    lines.log.request(exchange("/x\x1b[2J\x07\x9b1m", method="G\x1bT"))
+    lines.log.request(exchange("/x\nforged"))
+
+    text = lines.text()
+    assert "path=/x\\x1b[2J\\x07\\x9b1m" in text
+    assert not {"\x1b", "\x07", "\x9b"} & set(text)
+    assert len(text.splitlines()) == 2
+
+
 def test_for_reading_an_error_is_a_stack_of_lines():
     lines = Lines(form="pretty")
 
