@@ -9,7 +9,7 @@ from nexusai.providers.adapters.anthropic_errors import error_of
 from nexusai.providers.adapters.anthropic_stream import finish_reason, usage_of
 from nexusai.providers.adapters.openai_wire import failure
 from nexusai.providers.adapters.reading import count_of, text_of
-from nexusai.providers.adapters.relay import Tap, estimated
+from nexusai.providers.adapters.relay import estimated
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.types import FinishReason, RelayRequest, Usage
 
@@ -27,11 +27,16 @@ def message_facts(
     return usage, finish_reason(body.get("stop_reason"), called=called, answered=False)
 
 
-class MessageTap(Tap):
+class MessageTap:
     """`done` once the vendor said `message_stop`."""
 
     def __init__(self, config: ProviderConfig, request: RelayRequest) -> None:
-        super().__init__(config, request)
+        self.done: bool = False
+        self.model: str | None = None
+        self.id: str | None = None
+        self.finish_reason: FinishReason | None = None
+        self._config = config
+        self._request = request
         self._counted: dict[str, Any] = {}
 
     def read(self, event: Mapping[str, Any]) -> str | None:

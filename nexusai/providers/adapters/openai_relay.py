@@ -17,7 +17,7 @@ from nexusai.providers.adapters.openai_stream import (
 from nexusai.providers.adapters.openai_wire import failure, object_of, post_bytes
 from nexusai.providers.adapters.reading import text_of
 from nexusai.providers.adapters.registry import vendor_of
-from nexusai.providers.adapters.relay import DONE, Tap, body_of, estimated, field_of, relaying
+from nexusai.providers.adapters.relay import DONE, body_of, estimated, field_of, relaying
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.flow import Operation
 from nexusai.providers.transport import HttpRequest
@@ -71,11 +71,16 @@ def embedding_facts(
     return usage_of(body) or estimated(request, ""), None
 
 
-class ChatTap(Tap):
+class ChatTap:
     """`done` once the vendor said `[DONE]`."""
 
     def __init__(self, config: ProviderConfig, request: RelayRequest) -> None:
-        super().__init__(config, request)
+        self.done: bool = False
+        self.model: str | None = None
+        self.id: str | None = None
+        self.finish_reason: FinishReason | None = None
+        self._config = config
+        self._request = request
         self._usage: Usage | None = None
         self._shows_usage = bool(_stream_options(request).get("include_usage"))
 

@@ -14,7 +14,7 @@ from nexusai.providers.adapters.openai_responses import (
 )
 from nexusai.providers.adapters.openai_wire import failure, post_bytes
 from nexusai.providers.adapters.reading import text_of
-from nexusai.providers.adapters.relay import DONE, Tap, body_of, estimated, field_of, relaying
+from nexusai.providers.adapters.relay import DONE, body_of, estimated, field_of, relaying
 from nexusai.providers.adapters.vendors import is_reasoning
 from nexusai.providers.config import ProviderConfig
 from nexusai.providers.flow import Operation
@@ -44,11 +44,16 @@ def response_facts(
     return usage_of(body) or estimated(request, ""), finish_of(config, request.model, body, called=called)
 
 
-class ResponsesTap(Tap):
+class ResponsesTap:
     """`done` once the response is over, well or not."""
 
     def __init__(self, config: ProviderConfig, request: RelayRequest) -> None:
-        super().__init__(config, request)
+        self.done: bool = False
+        self.model: str | None = None
+        self.id: str | None = None
+        self.finish_reason: FinishReason | None = None
+        self._config = config
+        self._request = request
         self._called = False
         self._usage: Usage | None = None
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from nexusai._internal._streaming import MAX_EVENT_BYTES
 from nexusai.providers.adapters.openai_stream import loads
@@ -50,26 +49,21 @@ Facts = Callable[[ProviderConfig, RelayRequest, Mapping[str, Any]], "tuple[Usage
 """Reads what a whole answer used and how it ended. It may raise what reading foreign JSON raises."""
 
 
-class Tap(ABC):
+class Tap(Protocol):
     """Reads a stream that passes."""
 
-    def __init__(self, config: ProviderConfig, request: RelayRequest) -> None:
-        self.done: bool = False
-        """Whether the vendor said that this was all."""
-        self.model: str | None = None
-        self.id: str | None = None
-        self.finish_reason: FinishReason | None = None
-        self._config = config
-        self._request = request
+    done: bool
+    """Whether the vendor said that this was all."""
+    model: str | None
+    id: str | None
+    finish_reason: FinishReason | None
 
-    @abstractmethod
     def read(self, event: Mapping[str, Any]) -> str | None:
         """What one event says; None for one that the caller did not ask for.
 
         Raises the `AdapterError` that an error inside the stream stands for.
         """
 
-    @abstractmethod
     def end(self) -> tuple[Usage | None, bytes]:
         """What the call used, where the vendor said it, and what the stream still lacks.
 
