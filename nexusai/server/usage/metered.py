@@ -56,6 +56,9 @@ PICTURE: Final = 1500
 MOST: Final = 10**9
 _ELSEWHERE: Final = frozenset({"fallbacks", "models", "plugins", "route"})
 """Fields by which some vendors call other models than the one that is named."""
+_MAY_CALL: Final = re.compile(rb'"(model|image_generation)"|\\u')
+"""What a tool has in it that may do so as well: it is named, or written in escapes."""
+_OF_THE_CALLER: Final = ("custom", "function")
 _LONGEST: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _DIGITS: Final = 20
 _PROMPTS: Final = frozenset(
@@ -96,10 +99,8 @@ class Meter:
             return None
         caller.require_model(provider, request.model, self._names)
         restricted = caller.has_budget or (caller.key is not None and caller.key.models is not None)
-        told = request.fields if isinstance(request, RelayRequest) else request.extra
-        if restricted and not _ELSEWHERE.isdisjoint(told):
-            other = sorted(_ELSEWHERE.intersection(told))
-            raise Problem("FORBIDDEN", f"{other[0]} leads to other models: what is limited may not use it.")
+        if restricted and (other := _elsewhere(request)) is not None:
+            raise Problem("FORBIDDEN", f"{other} leads to other models: what is limited may not use it.")
         if not caller.is_metered:
             return None
         tokens = _estimated(request)
@@ -239,6 +240,25 @@ class MeteredProvider:
         reservation = await self._meter.reserve(self.name, request)
         current_reservation.set(reservation)
         return reservation
+
+
+def _elsewhere(request: Any) -> str | None:
+    """What of a request has its vendor call another model than the one that is named: a field, or a tool."""
+    told = request.fields if isinstance(request, RelayRequest) else request.extra
+    if not _ELSEWHERE.isdisjoint(told):
+        return min(_ELSEWHERE.intersection(told))
+    if isinstance(request, RelayRequest):
+        raw = request.fields.get("tools", b"")
+        tools = orjson.loads(raw) if _MAY_CALL.search(raw) else None
+    else:
+        tools = getattr(request, "tools", None)
+    kinds = (
+        str(tool.get("type"))[:40]
+        for tool in (tools if isinstance(tools, list) else ())
+        if isinstance(tool, dict) and tool.get("type") not in _OF_THE_CALLER
+        if "model" in tool or tool.get("type") == "image_generation"
+    )
+    return next(kinds, None)
 
 
 def _estimated(request: Any) -> Usage:

@@ -169,3 +169,31 @@ async def test_no_number_of_tokens_gives_back_what_was_not_taken(meter: Meter, n
         assert want.amount > 0
         if number.startswith("1"):
             assert want.amount >= 1  # a dollar for a million
+
+
+@pytest.mark.parametrize(
+    ("tools", "allowed"),
+    [
+        ([{"type": "web_search"}], True),
+        ([{"type": "function", "name": "f", "parameters": {"properties": {"model": {}}}}], True),
+        ([{"name": "f", "input_schema": {"properties": {"model": {}}}}], True),
+        ("model", True),
+        ([{"type": "web_search"}, {"type": "image_generation"}], False),
+        ([{"type": "image_generation", "model": "gpt-image-1"}], False),
+        ([{"type": "advisor_20260301", "name": "advisor", "model": "dear"}], False),
+    ],
+)
+async def test_a_tool_of_a_vendor_does_not_lead_to_models_that_the_key_may_not_use(
+    meter: Meter, tools: Any, allowed: bool
+) -> None:
+    ask(Limits(), models='["a/cheap"]')
+    written = json.dumps(tools).encode(), json.dumps(tools).replace("image_g", "image\\u005fg").encode()
+    for raw in written:
+        request = RelayRequest("responses", "cheap", {"tools": raw})
+        if allowed:
+            await meter.reserve("a", request)
+            continue
+        with pytest.raises(Problem, match="leads to other models"):
+            await meter.reserve("a", request)
+    ask(Limits())
+    await meter.reserve("a", RelayRequest("responses", "cheap", {"tools": written[0]}))
