@@ -67,8 +67,8 @@ _PROMPTS: Final = frozenset(
 _SHOWN: Final = re.compile(
     rb'"type"\s*:\s*"(?:image_url|image|input_image|file|input_file|document|input_audio)"'
 )
-_ENCODED: Final = re.compile(rb"[A-Za-z0-9+/=_-]{400,}")
-"""What is in base64; no word is that long."""
+_ENCODED: Final = re.compile(rb"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{400,}")
+"""What is in base64; no word is that long. Tried where words begin alone: the event loop waits for it."""
 
 
 class Meter:
