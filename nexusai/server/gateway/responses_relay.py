@@ -51,7 +51,7 @@ class Passage:
     def read(self, data: bytes) -> Iterator[bytes]:
         """Events to pass on: all but the last, which `end` gives."""
         for found in _EVENT.finditer(data):
-            if number := _NUMBER.search(found[1]):
+            if not self.is_over and (number := _NUMBER.search(found[1])):
                 self._last = {"sequence_number": int(number[1])}
             event = _read(found[1]) if _TOLD.search(found[1]) else {}
             if event.get("type") == "response.output_item.done":

@@ -86,6 +86,14 @@ def test_one_that_breaks_has_the_items_that_were_done() -> None:
     assert error["error"]["message"] == "It broke."
 
 
+def test_what_comes_after_the_end_of_a_response_does_not_take_its_place() -> None:
+    passage = Passage(OURS, "m")
+    data = event("completed", 5, response=THEIRS) + event("metrics", 6)
+    assert [*passage.read(data)] == [event("metrics", 6)]
+    end = read(passage.end())
+    assert (end["type"], end["sequence_number"]) == ("response.completed", 5)
+
+
 def test_one_that_breaks_before_anything_came_has_our_id() -> None:
     failed, _ = Passage(OURS, "m").fail(None, "It broke.")
     assert (failed["sequence_number"], failed["response"]["id"]) == (0, "resp_ours")
