@@ -18,7 +18,7 @@ __all__ = ["Passage", "relay_request"]
 
 _OURS: Final = frozenset({"background", "conversation", "previous_response_id", "store"})
 """Fields about what is kept: nobody but the platform keeps anything."""
-_EVENT: Final = re.compile(rb"(.+?)(?:\r\n\r\n|\n\n|\r\r)", re.DOTALL)
+_EVENT: Final = re.compile(rb"(.+?)(?:\n\r?\n|\r\r)", re.DOTALL)
 _NUMBER: Final = re.compile(rb'"sequence_number":\s*(\d+)')
 _TOLD: Final = re.compile(
     rb'"type":\s*"response\.(created|queued|in_progress|completed|incomplete|output_item\.done)"'

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +85,13 @@ def test_one_that_breaks_has_the_items_that_were_done() -> None:
     assert failed["response"]["output"] == [item]
     assert (failed["response"]["id"], failed["response"]["status"]) == ("resp_ours", "failed")
     assert error["error"]["message"] == "It broke."
+
+
+@pytest.mark.parametrize("blank", [b"\n\n", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\r\r"])
+def test_an_event_ends_wherever_the_vendors_stream_is_cut(blank: bytes) -> None:
+    passage = Passage(OURS, "m")
+    delta = b'data: {"type":"response.output_text.delta","sequence_number":1,"delta":"x"}' + blank
+    assert b"".join(passage.read(delta + delta)) == delta + delta
 
 
 def test_what_comes_after_the_end_of_a_response_does_not_take_its_place() -> None:
