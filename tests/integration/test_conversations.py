@@ -60,8 +60,11 @@ class Log:
         return list(page.json()["data"])
 
     def only(self, **search: Any) -> dict[str, Any]:
-        """The whole of the one that is found."""
-        (found,) = self.found(**search)
+        """The whole of the one that is found: a stream's caller may ask before its response has ended."""
+        for _ in range(100):
+            if rows := self.found(**search):
+                break
+        (found,) = rows
         return dict(self._admin.get(f"/conversations/{found['conversation_id']}").json())
 
 

@@ -51,6 +51,7 @@ class Log:
 
     def stop(self) -> None:
         logging.getLogger().removeHandler(self.handler)
+        logging.getLogger("nexusai").setLevel(logging.NOTSET)
         logging.captureWarnings(False)
         self.writer.stop()
 
