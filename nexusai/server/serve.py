@@ -110,7 +110,7 @@ class _Server:
             logger.error("the configuration stays as it was:\n%s", error, exc_info=unforeseen)
             return
         counts = len(setup.providers), len(setup.aliases), len(setup.named_routes)
-        logger.warning("the configuration was read again: %d providers, %d aliases, %d routes", *counts)
+        logger.info("the configuration was read again: providers %d, aliases %d, routes %d", *counts)
 
     async def _introduce(self) -> str:
         """The line that tells the address, with the key when one had to be made for this user."""

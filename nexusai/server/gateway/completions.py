@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-import orjson
 from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +25,8 @@ from nexusai.providers.types import (
 from nexusai.server.gateway.bodies import LONGEST, NonEmpty, StreamOptions, members, read
 from nexusai.server.gateway.calls import Calls, StreamedResponse, together, told
 from nexusai.server.gateway.chat import summed, usage_of
-from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
+from nexusai.server.gateway.errors import answering, error_response
+from nexusai.server.gateway.events import broken, events_of
 from nexusai.server.http import JsonResponse, Problem
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
@@ -189,7 +189,7 @@ class CompletionsRoutes:
     ) -> Response | None:
         """The vendor's own answer; None where it has no such API after all."""
         try:
-            return await self.calls.relayed(request, caller, provider, passing, _broken)
+            return await self.calls.relayed(request, caller, provider, passing, broken)
         except AdapterError as error:
             if error.status not in _NOT_THERE:
                 raise
@@ -225,30 +225,9 @@ class CompletionsRoutes:
         echoed: str,
     ) -> Response:
         stream = await self.calls.begun(request, caller, provider.stream(asked))
-
-        async def lines() -> AsyncGenerator[bytes, None]:
-            try:
-                if echoed:
-                    yield _line(writer.begin(echoed))
-                async for chunk in stream:
-                    if line := _line(writer.write(chunk)):
-                        yield line
-                if line := _line(writer.end()):
-                    yield line
-                yield b"data: [DONE]\n\n"
-            except Exception as error:
-                yield _broken(error)
-
-        return StreamedResponse(stream, lines(), provider)
+        first = writer.begin(echoed) if echoed else None
+        return StreamedResponse(stream, events_of(stream, writer, first), provider)
 
 
 def _completion_id() -> str:
     return f"cmpl-{new_id('c')[2:]}"
-
-
-def _line(shown: Mapping[str, Any] | None) -> bytes:
-    return b"data: " + orjson.dumps(shown) + b"\n\n" if shown is not None else b""
-
-
-def _broken(error: Exception) -> bytes:
-    return _line(error_body(problem_of(error)))

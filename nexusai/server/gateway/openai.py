@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,7 +27,8 @@ from nexusai.server.gateway.bodies import (
 )
 from nexusai.server.gateway.calls import Calls, StreamedResponse, together, told
 from nexusai.server.gateway.chat import ChunkWriter, answer_of, request_of
-from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
+from nexusai.server.gateway.errors import answering, error_response
+from nexusai.server.gateway.events import broken, events_of
 from nexusai.server.http import JsonResponse, Problem
 from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
@@ -60,7 +60,7 @@ class OpenAIRoutes:
         raw = await self.calls.body(request, caller, self.max_body_bytes)
         provider, passing = self.calls.passing("chat", "chat", members(raw, "messages"))
         if provider.relays(passing):
-            return await self.calls.relayed(request, caller, provider, passing, _broken)
+            return await self.calls.relayed(request, caller, provider, passing, broken)
         model = passing.model
         body, extra = read(raw, ChatBody)
         same = provider.protocol in SAME_PROTOCOL
@@ -97,19 +97,7 @@ class OpenAIRoutes:
         writer: ChunkWriter,
     ) -> Response:
         stream = await self.calls.begun(request, caller, provider.stream(asked))
-
-        async def lines() -> AsyncGenerator[bytes, None]:
-            try:
-                async for chunk in stream:
-                    if line := _line(writer.write(chunk)):
-                        yield line
-                if line := _line(writer.end()):
-                    yield line
-                yield b"data: [DONE]\n\n"
-            except Exception as error:
-                yield _broken(error)
-
-        return StreamedResponse(stream, lines(), provider)
+        return StreamedResponse(stream, events_of(stream, writer), provider)
 
     @_openai
     async def embeddings(self, request: Request) -> Response:
@@ -118,7 +106,7 @@ class OpenAIRoutes:
         raw = await self.calls.body(request, caller, self.max_body_bytes)
         provider, passing = self.calls.passing("embeddings", "embeddings", members(raw, "input"))
         if provider.relays(passing):
-            return await self.calls.relayed(request, caller, provider, passing, _broken)
+            return await self.calls.relayed(request, caller, provider, passing, broken)
         model = passing.model
         body, extra = read(raw, EmbeddingBody)
         texts = [body.input] if isinstance(body.input, str) else body.input
@@ -187,16 +175,8 @@ class OpenAIRoutes:
         ]
 
 
-def _broken(error: Exception) -> bytes:
-    return b"data: " + orjson.dumps(error_body(problem_of(error))) + b"\n\n"
-
-
 def _completion_id() -> str:
     return f"chatcmpl-{new_id('c')[2:]}"
-
-
-def _line(shown: Mapping[str, Any] | None) -> bytes:
-    return b"data: " + orjson.dumps(shown) + b"\n\n" if shown is not None else b""
 
 
 def _model(offer: Offer) -> dict[str, Any]:
