@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -202,6 +203,7 @@ def not_a_url() -> AdapterError:
     )
 
 
+@lru_cache(1024)
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)

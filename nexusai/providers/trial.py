@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from nexusai.providers.adapters.relay import prompt_tokens
@@ -60,14 +61,9 @@ class Surroundings(Protocol):
     def tell(self, record: CallRecord, target: Deployment, now: float) -> None: ...
 
 
-@dataclass(slots=True)
 class Trial:
     """One call to one deployment."""
 
-    calls: Surroundings
-    call: Call
-    target: Deployment
-    tried: Sequence[str]
     started: bool = False
     """Whether the caller has seen some of the answer."""
     attempts: int = 0
@@ -85,15 +81,21 @@ class Trial:
     finish_reason: FinishReason | None = None
     context: Context | None = None
     produced: TokenTally | None = None
-    reached: Mapping[str, Any] = field(default_factory=dict)
+    reached: Mapping[str, Any] = MappingProxyType({})
     """How requests reach this endpoint, where it is not the usual way."""
     begun: float = 0.0
     deadline: float = math.inf
 
+    def __init__(self, calls: Surroundings, call: Call, target: Deployment, tried: Sequence[str]) -> None:
+        self.calls = calls
+        self.call = call
+        self.target = target
+        self.tried = tried
+        self.endpoint: Endpoint = calls.endpoints[target.provider]
+
     def run(self) -> Flow[Any]:
-        endpoint = self.endpoint
         self.begun, self.context = self.calls.clock(), copy_context()
-        config = endpoint.config
+        config = self.endpoint.config
         if (config.connect or config.proxy or config.ca_file) is not None:
             ways = {name: getattr(config, name) for name in _WAYS}
             self.reached = {name: value for name, value in ways.items() if value is not None}
@@ -126,10 +128,6 @@ class Trial:
                 self.calls.costs.check(self.call.tags, estimate)
             except AdapterError as error:
                 raise self._named(error) from None
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return self.calls.endpoints[self.target.provider]
 
     def _repeated(self, request: Any) -> Flow[Any]:
         """The operation, begun again when its one exchange ended in an error that may pass."""
@@ -265,15 +263,18 @@ class Trial:
         return step if chunks is step.value else Emit(chunks)
 
     def _priced(self, request: Any, answer: Any) -> Any:
+        if isinstance(answer, RelayResponse):
+            self.usage, self.answered_by, self.answer_id = answer.usage, answer.model, answer.id
+            self.finish_reason, target = answer.finish_reason, self.target
+            answer.cost = self.cost = self.calls.prices.cost(target.provider, target.model, answer.usage)
+            answer.provider = target.provider
+            return answer
         if answer is None or isinstance(answer, int):
             return answer
         self.usage = getattr(answer, "usage", None)
         self.answered_by, self.answer_id = answer.model, getattr(answer, "id", None)
         self.finish_reason = getattr(answer, "finish_reason", None)
         self.cost = answer.cost or self._cost(request, answer)
-        if isinstance(answer, RelayResponse):
-            answer.cost, answer.provider = self.cost, self.target.provider
-            return answer
         return replace(answer, cost=self.cost, provider=self.target.provider)
 
     def _cost(self, request: Any, answer: Any) -> Cost | None:

@@ -23,6 +23,7 @@ from nexusai.server.configuration import environment
 from nexusai.server.observability.logs import Log, unhandled
 from nexusai.server.platform import Platform
 from nexusai.server.settings import Settings
+from nexusai.server.transport import JoiningProtocol
 
 __all__ = ["serve"]
 
@@ -76,6 +77,7 @@ class _Server:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                http=JoiningProtocol,
                 lifespan="off",
                 timeout_graceful_shutdown=int(self._settings.shutdown_grace) or 1,
                 backlog=BACKLOG,

@@ -23,47 +23,31 @@ GONE: Final = 499
 class Work:
     """A request or a task: who it is done for, and the sum of its calls to models. Times in seconds."""
 
-    __slots__ = (
-        *(
-            "attempts",
-            "begun",
-            "calls",
-            "code",
-            "cut",
-            "dollars",
-            "error",
-            "fallback",
-            "first_chunk",
-            "key_id",
-        ),
-        *("model", "priced", "project", "provider", "request_id", "seconds", "tokens", "upstream_since"),
-        *("upstream_until",),
-    )
+    seconds: float = 0.0
+    project: str | None = None
+    key_id: str | None = None
+    code: str | None = None
+    """What went wrong, in the contract's codes."""
+    error: str | None = None
+    """The class of what was raised, where it says more."""
+    calls: int = 0
+    provider: str | None = None
+    model: str | None = None
+    tokens: tuple[int, int] | None = None
+    dollars: float = 0.0
+    priced: bool = True
+    """Whether each call has a price that is known."""
+    attempts: int = 0
+    cut: bool = False
+    fallback: str | None = None
+    """The deployments that failed before the one that answered."""
+    first_chunk: float | None = None
+    upstream_since: float = 0.0
+    upstream_until: float = 0.0
 
     def __init__(self, request_id: str) -> None:
         self.request_id: str = request_id
         self.begun: float = time.perf_counter()
-        self.seconds: float = 0.0
-        self.project: str | None = None
-        self.key_id: str | None = None
-        self.code: str | None = None
-        """What went wrong, in the contract's codes."""
-        self.error: str | None = None
-        """The class of what was raised, where it says more."""
-        self.calls: int = 0
-        self.provider: str | None = None
-        self.model: str | None = None
-        self.tokens: tuple[int, int] | None = None
-        self.dollars: float = 0.0
-        self.priced: bool = True
-        """Whether each call has a price that is known."""
-        self.attempts: int = 0
-        self.cut: bool = False
-        self.fallback: str | None = None
-        """The deployments that failed before the one that answered."""
-        self.first_chunk: float | None = None
-        self.upstream_since: float = 0.0
-        self.upstream_until: float = 0.0
 
     def heard(self, record: CallRecord, dollars: float | None) -> None:
         """Add a call that is over."""
@@ -103,17 +87,17 @@ class Work:
 class Exchange(Work):
     """A request and its answer."""
 
-    __slots__ = ("_scope", "gone", "span", "status", "task_id")
+    status: int = 0
+    gone: bool = False
+    """Whether the client went away before the end."""
+    task_id: str | None = None
+    span: Any = None
+    """Where requests are traced."""
 
     def __init__(self, request_id: str, scope: Mapping[str, Any]) -> None:
-        super().__init__(request_id)
+        self.request_id: str = request_id
+        self.begun: float = time.perf_counter()
         self._scope = scope
-        self.status: int = 0
-        self.gone: bool = False
-        """Whether the client went away before the end."""
-        self.task_id: str | None = None
-        self.span: Any = None
-        """Where requests are traced."""
 
     @property
     def method(self) -> str:
@@ -133,7 +117,8 @@ class Exchange(Work):
 class TaskRun(Work):
     """One attempt at a task."""
 
-    __slots__ = ("attempt", "status", "task_id", "task_type", "waited")
+    status: str = "released"
+    """`completed`, `failed` or `cancelled`; `released` where the platform stopped before."""
 
     def __init__(self, request_id: str, task_id: str, task_type: str, attempt: int, waited: float) -> None:
         super().__init__(request_id)
@@ -142,8 +127,6 @@ class TaskRun(Work):
         self.attempt: int = attempt
         self.waited: float = waited
         """From when it was accepted until this attempt began."""
-        self.status: str = "released"
-        """`completed`, `failed` or `cancelled`; `released` where the platform stopped before."""
 
 
 current_work: ContextVar[Work | None] = ContextVar("current_work", default=None)

@@ -59,8 +59,12 @@ def chat_facts(
     message, reason = choice.get("message"), choice.get("finish_reason")
     if reason in FAILED:
         raise failure(config, request.model, f"broke off with finish_reason {reason!r}")
-    text = choice["text"] if message is None else "".join(filter(None, split_content(message)))
-    return usage_of(body) or usage_of(choice) or estimated(request, text), finish_reason(reason or "stop")
+    text = choice["text"] if message is None else message.get("content")
+    usage = usage_of(body) or usage_of(choice)
+    if usage is None:
+        text = text if message is None else "".join(filter(None, split_content(message)))
+        usage = estimated(request, text)
+    return usage, finish_reason(reason or "stop")
 
 
 def embedding_facts(

@@ -61,6 +61,9 @@ class Circuit:
 
     def allow(self, now: float) -> bool:
         """Whether a call may be sent. While the circuit is half open, the one that may is the probe."""
+        until = self.retry_at
+        if until is None:  # as nearly always
+            return True
         with self._lock:
             if self.retry_at is None:
                 return True
@@ -80,6 +83,8 @@ class Circuit:
 
     def success(self, now: float) -> None:
         """Closes a half-open circuit; one that is open stays so, for the call was sent before it opened."""
+        if self.state == "closed" and not self._failures:
+            return
         with self._lock:
             if self.state != "open":
                 self.state, self.retry_at, self._failures = "closed", None, 0

@@ -8,7 +8,7 @@ from typing import Final
 
 from nexusai.server.catalogue import Names
 from nexusai.server.http import Problem
-from nexusai.server.keys.limits import MONEY, Measure, Want
+from nexusai.server.keys.limits import MONEY, Measure, Quota
 from nexusai.server.keys.models import Key, Limits, Logging, Project
 from nexusai.server.tasks.models import lanes_of
 
@@ -46,20 +46,20 @@ class Caller:
         of_key = [(key.id, key.limits)] if key is not None else []
         self.limits: Sequence[tuple[str, Limits]] = (*of_key, (project.id, project.limits))
         """The ids to count under, and what each may use."""
-        self.requests: Sequence[Want] = [
-            Want(subject, "requests", most, 1)
+        self.requests: Sequence[Quota] = [
+            Quota(subject, "requests", most)
             for subject, limits in self.limits
             if (most := limits.rate_limits.requests_per_minute) is not None
         ]
         """What a request takes."""
-        self.metered: Sequence[Want] = [
-            Want(subject, measure, most, 0)
+        self.metered: Sequence[Quota] = [
+            Quota(subject, measure, most)
             for subject, limits in self.limits
             for measure, most in _metered(limits)
             if most is not None
         ]
         """What a call takes; how much of it is not known beforehand."""
-        budgets = {(want.subject, want.measure) for want in self.metered}
+        budgets = {(quota.subject, quota.measure) for quota in self.metered}
         self._names: Names | None = None
         self._usable: dict[tuple[str, str], bool] = {}
         self._money = [(subject, measure) for subject, _ in self.limits for measure in MONEY]

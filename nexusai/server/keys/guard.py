@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from typing import Final
 
 from nexusai.server.clock import now_ms, rfc3339
 from nexusai.server.http import Problem
 from nexusai.server.keys.caller import Caller
-from nexusai.server.keys.limits import Lanes, Ledger, Refusal, Want, window
+from nexusai.server.keys.limits import Change, Lanes, Ledger, Quota, Refusal, window
 from nexusai.server.traffic import Traffic
 
 __all__ = ["Guard", "Reservation"]
@@ -28,24 +27,24 @@ _WORDS: Final = {
 class Reservation:
     """Tokens and dollars that were taken for a call which is under way; to be settled once."""
 
-    def __init__(self, ledger: Ledger, wants: Sequence[Want], at: int) -> None:
+    def __init__(
+        self, ledger: Ledger, quotas: Sequence[Quota], amounts: Sequence[float], at: int, counts_money: bool
+    ) -> None:
+        self.counts_money: bool = counts_money
+        """Whether it counts dollars wherever they are limited."""
         self._ledger = ledger
-        self._wants = wants
+        self._quotas = quotas
+        self._amounts = amounts
         self._at = at
         self._open = True
         self._taken = False
-        self._used: list[float] = [0, 0.0]
-        """Tokens and dollars."""
-
-    @property
-    def counts_money(self) -> bool:
-        """Whether it counts dollars wherever they are limited."""
-        return any(want.measure != "tokens" for want in self._wants)
+        self._tokens = 0
+        self._dollars = 0.0
 
     def count(self, tokens: int, dollars: float) -> None:
         """What one of the deployments that were called used; after a fallback there are several."""
-        self._used[0] += tokens
-        self._used[1] += dollars
+        self._tokens += tokens
+        self._dollars += dollars
 
     def keep(self) -> None:
         """Leave it at what was taken, at least: nobody knows what was used."""
@@ -56,10 +55,11 @@ class Reservation:
         if not self._open:
             return
         self._open = False
-        for want in self._wants:
-            used = self._used[0] if want.measure == "tokens" else self._used[1]
-            change = used if self._taken else used - want.amount
-            self._ledger.settle(want.subject, want.measure, change, self._at)
+        changes: list[Change] = []
+        for (subject, measure, _), amount in zip(self._quotas, self._amounts, strict=True):
+            used = self._tokens if measure == "tokens" else self._dollars
+            changes.append((subject, measure, used if self._taken else used - amount))
+        self._ledger.settle(changes, self._at)
 
 
 class Guard:
@@ -72,20 +72,19 @@ class Guard:
 
     async def request(self, caller: Caller, counted: bool) -> Sequence[Header]:
         """The `X-RateLimit-*` headers of the answer, after counting the request. Raises a 429 `Problem`."""
-        wants = caller.requests
-        if not wants:
+        quotas = caller.requests
+        if not quotas:
             return ()
         now = now_ms()
-        refusal = await self.ledger.take(wants, now) if counted else None
-        if refusal is not None:
-            told = self._told(refusal.want, 0, now)
-            raise _refused(caller, refusal, now, {k.decode(): v.decode() for k, v in told})
-        scarcest, least = wants[0], math.inf
-        for want in wants:
-            left = want.most - await self.ledger.used(want.subject, "requests", now)
-            if left < least:
-                scarcest, least = want, left
-        return self._told(scarcest, least, now)
+        if counted:
+            used = await self.ledger.take(quotas, [1] * len(quotas), now)
+            if isinstance(used, Refusal):
+                told = {k.decode(): v.decode() for k, v in _told(used.quota, 0, now)}
+                raise _refused(caller, used, now, told)
+        else:
+            used = [await self.ledger.used(quota.subject, "requests", now) for quota in quotas]
+        left, scarcest = min((quota.most - spent, quota) for quota, spent in zip(quotas, used, strict=True))
+        return _told(scarcest, left, now)
 
     async def reserve(
         self, caller: Caller, tokens: int, dollars: float | None, patience: float = 0.0
@@ -94,35 +93,33 @@ class Guard:
 
         Without `dollars` it is free. None when nothing of the caller's is limited. Raises a 429 `Problem`.
         """
-        wants = [
-            Want(want.subject, want.measure, want.most, used)
-            for want in caller.metered
-            if (used := tokens if want.measure == "tokens" else dollars) is not None
-        ]
-        if not wants:
+        quotas, spending = caller.metered, dollars is not None
+        if not spending:
+            quotas = [quota for quota in quotas if quota.measure == "tokens"]
+        if not quotas:
             return None
+        amounts = [tokens if quota.measure == "tokens" else dollars or 0.0 for quota in quotas]
         while True:
             now = now_ms()
-            refusal = await self.ledger.take(wants, now)
-            if refusal is None:
-                return Reservation(self.ledger, wants, now)
+            refusal = await self.ledger.take(quotas, amounts, now)
+            if not isinstance(refusal, Refusal):
+                return Reservation(self.ledger, quotas, amounts, now, spending)
             pause = (refusal.until - now) / 1000
-            fits = refusal.want.amount <= refusal.want.most
-            if refusal.want.measure != "tokens" or not fits or pause > patience:
+            fits = refusal.amount <= refusal.quota.most
+            if refusal.quota.measure != "tokens" or not fits or pause > patience:
                 raise _refused(caller, refusal, now)
             patience -= pause
             await asyncio.sleep(pause)
 
     def spent(self, caller: Caller, dollars: float, reservation: Reservation | None) -> None:
         """Count money that the reservation does not: a budget that is set later begins with it."""
-        now = now_ms()
         counted = reservation is not None and reservation.counts_money
-        for subject, measure in caller.money(limited=not counted):
-            self.ledger.settle(subject, measure, dollars, now)
+        money = caller.money(limited=not counted)
+        self.ledger.settle([(subject, measure, dollars) for subject, measure in money], now_ms())
 
     def enter(self, caller: Caller) -> None:
         """Begin a call that counts as a running task, until `leave`. Raises a 429 `Problem`."""
-        full = next((lane for lane in caller.lanes if self.lanes.room(lane) <= 0), None)
+        full = self.lanes.full(caller.lanes)
         if full is not None:
             whose = caller.named(full)
             raise Problem("RATE_LIMIT_EXCEEDED", f"This {whose} has as many calls under way as it may have.")
@@ -131,21 +128,22 @@ class Guard:
     def leave(self, caller: Caller) -> None:
         self.lanes.leave(caller.lanes)
 
-    def _told(self, want: Want, left: float, now: int) -> Sequence[Header]:
-        reset = max(1, -(-(window(want.measure, now)[1] - now) // 1000))
-        return (
-            (b"x-ratelimit-limit", b"%d" % int(want.most)),
-            (b"x-ratelimit-remaining", b"%d" % max(0, int(left))),
-            (b"x-ratelimit-reset", b"%d" % reset),
-        )
+
+def _told(quota: Quota, left: float, now: int) -> Sequence[Header]:
+    reset = -(-(window(quota.measure, now)[1] - now) // 1000)
+    return (
+        (b"x-ratelimit-limit", b"%d" % quota.most),
+        (b"x-ratelimit-remaining", b"%d" % max(0, left)),
+        (b"x-ratelimit-reset", b"%d" % reset),
+    )
 
 
 def _refused(caller: Caller, refusal: Refusal, now: int, headers: dict[str, str] | None = None) -> Problem:
-    want = refusal.want
-    detail = f"This {caller.named(want.subject)} may use {_WORDS[want.measure].format(most=want.most)}"
-    if want.measure != "requests":
-        detail += f"; {refusal.used:g} are used or reserved, and this call may take {want.amount:.6g}"
-    if want.amount > want.most:
+    quota, amount = refusal.quota, refusal.amount
+    detail = f"This {caller.named(quota.subject)} may use {_WORDS[quota.measure].format(most=quota.most)}"
+    if quota.measure != "requests":
+        detail += f"; {refusal.used:g} are used or reserved, and this call may take {amount:.6g}"
+    if amount > quota.most:
         detail += ", which is more than it may ever have"
         headers = {**(headers or {}), "x-should-retry": "false"}
     detail += f". The count begins anew at {rfc3339(refusal.until)}."

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["MONEY", "Lanes", "Ledger", "MemoryLedger", "Refusal", "Want", "window"]
+__all__ = ["MONEY", "Change", "Lanes", "Ledger", "MemoryLedger", "Quota", "Refusal", "window"]
 
 Measure: TypeAlias = Literal["requests", "tokens", "day", "month"]
 """Requests and tokens of a minute, dollars of a day and of a month."""
 
+MEASURES: Final[tuple[Measure, ...]] = ("requests", "tokens", "day", "month")
 MONEY: Final[tuple[Measure, ...]] = ("day", "month")
 MINUTE: Final = 60_000
 DAY: Final = 24 * 3600 * 1000
@@ -20,19 +21,23 @@ ROUNDING: Final = 1e-9
 """Of sums of dollars."""
 
 
-class Want(NamedTuple):
-    """`amount` of what the key or project `subject` may have `most` of in the measure's window."""
+class Quota(NamedTuple):
+    """How much the key or project `subject` may have in each window of the measure."""
 
     subject: str
     measure: Measure
     most: float
-    amount: float
+
+
+Change: TypeAlias = tuple[str, Measure, float]
+"""By how much more, or less, of a measure a key or project has used."""
 
 
 class Refusal(NamedTuple):
-    """What there was not enough of; `until` (ms) a new window begins."""
+    """`amount` was more than there was left; `until` (ms) a new window begins."""
 
-    want: Want
+    quota: Quota
+    amount: float
     used: float
     until: int
 
@@ -56,59 +61,79 @@ def _month(day: int) -> tuple[int, int]:
 class Ledger(Protocol):
     """Counts of all processes that share the limits."""
 
-    async def take(self, wants: Sequence[Want], now: int) -> Refusal | None:
-        """Count all of it; or none, where one of it is too much."""
+    async def take(
+        self, quotas: Sequence[Quota], amounts: Sequence[float], now: int
+    ) -> Sequence[float] | Refusal:
+        """Count an amount of each, and tell how much is used of each then; or count nothing, where one of
+        them is too much. None stands there twice.
+        """
 
-    def settle(self, subject: str, measure: Measure, more: float, taken_at: int) -> None:
-        """Correct by `more`, or less, what was taken at a time; a window that is over stays as it was."""
+    def settle(self, changes: Iterable[Change], taken_at: int) -> None:
+        """Correct what was taken at a time; a window that is over stays as it was."""
 
     async def used(self, subject: str, measure: Measure, now: int) -> float:
         """How much of the current window."""
 
 
 class MemoryLedger:
-    """The ledger of one process: nothing in `take` waits, so it is one step for all callers of a loop."""
+    """The ledger of one process: nothing in `take` waits, so it is one step for all callers of a loop.
+
+    The minute is the shortest window, and no other ends within one: while it lasts, nothing has to be looked
+    up in the calendar.
+    """
 
     def __init__(self) -> None:
-        self._windows: dict[Measure, _Window] = {}
+        self._used: dict[Measure, dict[str, float]] = {measure: {} for measure in MEASURES}
+        self._begun: dict[Measure, int] = dict.fromkeys(MEASURES, 0)
+        self._minute_begun = self._minute_ends = 0
 
-    async def take(self, wants: Sequence[Want], now: int) -> Refusal | None:
-        for want in wants:
-            used = self._at(want.measure, now).used.get(want.subject, 0.0)
-            spent = want.amount == 0 and used >= want.most  # nobody can tell yet: for who has some left
-            if spent or used + want.amount > want.most + ROUNDING:
-                return Refusal(want, used, window(want.measure, now)[1])
-        for want in wants:
-            counts = self._at(want.measure, now).used
-            counts[want.subject] = counts.get(want.subject, 0.0) + want.amount
-        return None
+    async def take(
+        self, quotas: Sequence[Quota], amounts: Sequence[float], now: int
+    ) -> Sequence[float] | Refusal:
+        if now >= self._minute_ends:
+            self._turn(now)
+        sums: list[float] = []
+        for quota, amount in zip(quotas, amounts, strict=True):
+            subject, measure, most = quota
+            used = self._used[measure].get(subject, 0.0)
+            sums.append(used + amount)
+            if used + amount > most + ROUNDING or (not amount and used >= most):
+                return Refusal(
+                    quota, amount, used, window(measure, now)[1]
+                )  # with nothing, for who has some left
+        for (subject, measure, _), used in zip(quotas, sums, strict=True):
+            self._used[measure][subject] = used
+        return sums
 
-    def settle(self, subject: str, measure: Measure, more: float, taken_at: int) -> None:
-        current = self._windows.get(measure)
-        if current is None or taken_at >= current.end:
-            current = self._at(measure, taken_at)
-        if taken_at >= current.begin:
-            current.used[subject] = max(0.0, current.used.get(subject, 0.0) + more)
+    def settle(self, changes: Iterable[Change], taken_at: int) -> None:
+        if taken_at >= self._minute_ends:
+            self._turn(taken_at)
+        lately = taken_at >= self._minute_begun
+        for subject, measure, more in changes:
+            if lately or taken_at >= self._begun[measure]:
+                used = self._used[measure]
+                left = used.get(subject, 0.0) + more
+                used[subject] = left if left > 0.0 else 0.0
 
     async def used(self, subject: str, measure: Measure, now: int) -> float:
-        return self._at(measure, now).used.get(subject, 0.0)
+        if now >= self._minute_ends:
+            self._turn(now)
+        return self._used[measure].get(subject, 0.0)
 
     def restore(self, subject: str, measure: Measure, used: float, now: int) -> None:
         """Begin with what was used before this process."""
-        self._at(measure, now).used[subject] = used
+        if now >= self._minute_ends:
+            self._turn(now)
+        self._used[measure][subject] = used
 
-    def _at(self, measure: Measure, now: int) -> _Window:
-        """What is counted at a time; what was counted before its window is forgotten."""
-        current = self._windows.get(measure)
-        if current is None or not current.begin <= now < current.end:
-            current = self._windows[measure] = _Window(*window(measure, now), {})
-        return current
-
-
-class _Window(NamedTuple):
-    begin: int
-    end: int
-    used: dict[str, float]
+    def _turn(self, now: int) -> None:
+        """Begin the windows that a time is in; what was counted before them is forgotten."""
+        for measure in MEASURES:
+            begun, ends = window(measure, now)
+            if begun != self._begun[measure]:
+                self._begun[measure], self._used[measure] = begun, {}
+            if measure == "requests":
+                self._minute_begun, self._minute_ends = begun, ends
 
 
 class Lanes:
@@ -132,6 +157,14 @@ class Lanes:
         """How many more may run."""
         most = self._most.get(lane)
         return BOUNDLESS if most is None else most - self._running.get(lane, 0)
+
+    def full(self, lanes: Sequence[str]) -> str | None:
+        """The first in which no more may run."""
+        for lane in lanes:
+            most = self._most.get(lane)
+            if most is not None and self._running.get(lane, 0) >= most:
+                return lane
+        return None
 
     def enter(self, lanes: Sequence[str]) -> None:
         running = self._running

@@ -67,8 +67,9 @@ class EmbeddedDispatcher:
             self._running[task_id] = asyncio.create_task(self._run(task_id, lanes))
 
     def _let_in(self, lanes: Sequence[str]) -> None:
-        self._scheduler.leave(lanes)
-        self._pump()
+        if self._scheduler:
+            self._scheduler.leave(lanes)
+            self._pump()
 
     def _wait_for_next(self) -> None:
         if self._alarm is not None:

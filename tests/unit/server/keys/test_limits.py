@@ -11,7 +11,7 @@ from nexusai.server.clock import now_ms
 from nexusai.server.http import Problem
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
-from nexusai.server.keys.limits import BOUNDLESS, Lanes, MemoryLedger, Want, window
+from nexusai.server.keys.limits import BOUNDLESS, Lanes, MemoryLedger, Quota, Refusal, window
 from nexusai.server.keys.models import Budget, Key, Limits, Project, RateLimits
 
 NOW = 1_700_000_000_000
@@ -45,35 +45,35 @@ async def test_never_more_than_the_limit_in_any_window(steps: list[tuple[int, in
     for amount, _, seconds in steps:
         now += seconds * 1000
         begun = window("tokens", now)[0]
-        refusal = await ledger.take([Want("key", "tokens", most, amount)], now)
+        refusal = await ledger.take([Quota("key", "tokens", most)], [amount], now)
         used = taken.get(begun, 0)
         fits = used + amount <= most and (amount > 0 or used < most)
-        assert (refusal is None) == fits
         if fits:
-            taken[begun] = taken.get(begun, 0) + amount
+            taken[begun] = used + amount
+            assert refusal == [used + amount]
         else:
-            assert refusal is not None
+            assert isinstance(refusal, Refusal)
             assert refusal.until == window("tokens", now)[1]
         assert await ledger.used("key", "tokens", now) == taken.get(begun, 0)
 
 
 async def test_all_is_taken_or_nothing():
     ledger = MemoryLedger()
-    wants = [Want("key", "requests", 10, 1), Want("project", "requests", 0.5, 1)]
+    quotas = [Quota("key", "requests", 10), Quota("project", "requests", 0.5)]
 
-    refusal = await ledger.take(wants, NOW)
+    refusal = await ledger.take(quotas, [1, 1], NOW)
 
-    assert refusal is not None
-    assert refusal.want.subject == "project"
+    assert isinstance(refusal, Refusal)
+    assert refusal.quota.subject == "project"
     assert await ledger.used("key", "requests", NOW) == 0
 
 
 async def test_what_is_settled_in_a_later_window_leaves_that_one_alone():
     ledger, later = MemoryLedger(), NOW + 60_000
-    await ledger.take([Want("key", "tokens", 100, 90)], NOW)
-    await ledger.take([Want("key", "tokens", 100, 50)], later)
+    await ledger.take([Quota("key", "tokens", 100)], [90], NOW)
+    await ledger.take([Quota("key", "tokens", 100)], [50], later)
 
-    ledger.settle("key", "tokens", -80, NOW)
+    ledger.settle([("key", "tokens", -80)], NOW)
 
     assert await ledger.used("key", "tokens", later) == 50
 

@@ -247,7 +247,7 @@ async def test_a_model_without_a_price_is_nothing_for_a_budget(metered: Metered)
 async def test_what_costs_nothing_is_never_refused_for_money(metered: Metered):
     limits = Limits(budget=Budget(per_day=0.00001))
     current_caller.set(caller(limits=limits))
-    metered.guard.ledger.settle("key_1", "day", 5.0, now_ms())  # far over it
+    metered.guard.ledger.settle([("key_1", "day", 5.0)], now_ms())  # far over it
     await metered.provider("local").chat(chat(model="simulate"))
     with pytest.raises(Problem, match="US dollars a day"):
         await metered.provider("openai").chat(chat(max_tokens=1))
