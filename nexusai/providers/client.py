@@ -78,7 +78,7 @@ class Client(BaseClient):
                 breaker=breaker,
                 limits=limits,
                 prices=prices,
-                costs=costs,
+                costs=costs or CostTracker(),
                 hooks=hooks,
             )
         )
@@ -204,7 +204,7 @@ class AsyncClient(BaseClient):
                 breaker=breaker,
                 limits=limits,
                 prices=prices,
-                costs=costs,
+                costs=costs or CostTracker(),
                 hooks=hooks,
             )
         )

@@ -60,8 +60,13 @@ class Prices:
             return None
         if usage is not None and price.tiers:
             price = price.for_prompt(usage.prompt_tokens)
-        image = _of_image(price.image, size, quality) if images is not None else None
-        amount = _amount(price, usage, image, images, seconds, characters)
+        if price.input == price.output == 0:
+            amount: float | None = 0.0
+        else:
+            amount = _of_tokens(price, usage) if usage is not None else None
+            if amount is None:
+                image = _of_image(price.image, size, quality) if images is not None else None
+                amount = _of_units(price, image, images, seconds, characters)
         if amount is None:
             return None
         counted = usage is None or usage.source == "provider"
@@ -75,19 +80,10 @@ def default_prices() -> Prices:
     return Prices()
 
 
-def _amount(
-    price: Price,
-    usage: Usage | None,
-    image: float | None,
-    images: int | None,
-    seconds: float | None,
-    characters: int | None,
+def _of_units(
+    price: Price, image: float | None, images: int | None, seconds: float | None, characters: int | None
 ) -> float | None:
     """By the first unit in which the model has a price and the call is counted."""
-    if price.input == price.output == 0:
-        return 0.0
-    if usage is not None and (amount := _of_tokens(price, usage)) is not None:
-        return amount
     if images is not None and image is not None:
         return images * image
     if seconds is not None and price.hour is not None:
@@ -98,20 +94,22 @@ def _amount(
 
 
 def _of_tokens(price: Price, usage: Usage) -> float | None:
-    cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
-    output = _first(price.thinking_output if usage.reasoning_tokens else None, price.output)
-    if price.input is None or (usage.completion_tokens and output is None):
+    fresh, received = usage.prompt_tokens, usage.completion_tokens
+    price_in, price_out = price.input, price.output
+    if usage.reasoning_tokens and price.thinking_output is not None:
+        price_out = price.thinking_output
+    if price_in is None or (received and price_out is None):
         return None
-    amount = max(0, usage.prompt_tokens - cached - written) * price.input
-    if cached:
-        amount += cached * (price.input if price.cached_input is None else price.cached_input)
-    if written:
-        amount += written * (price.input if price.cache_write is None else price.cache_write)
-    return (amount + usage.completion_tokens * (output or 0.0)) / _MILLION
-
-
-def _first(one: float | None, other: float | None) -> float | None:
-    return other if one is None else one
+    amount = received * (price_out or 0.0)
+    if cached := usage.cached_tokens:
+        amount += cached * (price_in if price.cached_input is None else price.cached_input)
+        fresh -= cached
+    if written := usage.cache_write_tokens:
+        amount += written * (price_in if price.cache_write is None else price.cache_write)
+        fresh -= written
+    if fresh > 0:
+        amount += fresh * price_in
+    return amount / _MILLION
 
 
 def _of_image(prices: Mapping[str, float], size: tuple[int, int] | None, quality: str | None) -> float | None:

@@ -99,7 +99,9 @@ class BaseClient:
     @property
     def costs(self) -> CostTracker:
         """What the calls of this client have cost so far, by model and by tag."""
-        return self._calls.costs
+        tracker = self._calls.costs
+        assert tracker is not None  # noqa: S101 - a client always has one
+        return tracker
 
     @property
     def providers(self) -> list[str]:

@@ -49,7 +49,7 @@ class Surroundings(Protocol):
 
     endpoints: dict[str, Endpoint]
     retry: RetryPolicy | None
-    costs: CostTracker
+    costs: CostTracker | None
     prices: Prices
     clock: Callable[[], float]
     dice: Callable[[], float]
@@ -120,12 +120,13 @@ class Trial:
 
     def _afford(self, request: Any) -> None:
         """Raises `BudgetExceededError` when prompt and `max_tokens` would cost more than what is left."""
-        if self.calls.costs.limited and self.call.operation in ("chat", "stream"):
+        costs = self.calls.costs
+        if costs is not None and costs.limited and self.call.operation in ("chat", "stream"):
             longest = getattr(request, "max_tokens", None) or 0
             usage = Usage(_prompt_tokens(request), longest, source="estimate")
             estimate = self.calls.prices.cost(self.target.provider, self.target.model, usage)
             try:
-                self.calls.costs.check(self.call.tags, estimate)
+                costs.check(self.call.tags, estimate)
             except AdapterError as error:
                 raise self._named(error) from None
 

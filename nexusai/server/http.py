@@ -165,8 +165,11 @@ class JsonResponse(Response):
         self.raw_headers: list[tuple[bytes, bytes]] = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(self.body)),
-            *((k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in (headers or {}).items()),
         ]
+        if headers:
+            self.raw_headers += [
+                (k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers.items()
+            ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -306,13 +309,15 @@ def header(request: Request, name: bytes) -> str | None:
 
 async def read_json(request: Request, limit: int) -> bytes:
     """The body of a JSON request, at most `limit` bytes of it. Raises a 413 or 415 `Problem`."""
-    media_type = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        said = media_type or "none"
-        raise Problem(
-            "UNSUPPORTED_MEDIA_TYPE", f"Send the body as Content-Type: application/json (it was {said})."
-        )
-    if int(header(request, b"content-length") or 0) > limit:
+    headers = request.scope[HEADERS]
+    if headers.get(b"content-type") != b"application/json":
+        media_type = (header(request, b"content-type") or "").partition(";")[0].strip().lower()
+        if media_type != "application/json" and not media_type.endswith("+json"):
+            said = media_type or "none"
+            raise Problem(
+                "UNSUPPORTED_MEDIA_TYPE", f"Send the body as Content-Type: application/json (it was {said})."
+            )
+    if int(headers.get(b"content-length", 0)) > limit:
         raise too_large("JSON body", limit)
     parts: list[bytes] = []
     size, more = 0, True
@@ -320,10 +325,13 @@ async def read_json(request: Request, limit: int) -> bytes:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        part, more = message.get("body", b""), message.get("more_body", False)
+        part: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
         size += len(part)
         if size > limit:
             raise too_large("JSON body", limit)
+        if not more and not parts:
+            return part
         parts.append(part)
     return b"".join(parts)
 

@@ -220,20 +220,19 @@ def _nests(value: Any, levels: int) -> bool:
 def usage_of(body: Mapping[str, Any]) -> Usage | None:
     """The usage in a body, chunk or choice, where it has one."""
     usage = body.get("usage") or (body.get("x_groq") or {}).get("usage")
-    if not isinstance(usage, Mapping) or (prompt := count_of(usage.get("prompt_tokens"))) is None:
+    if not isinstance(usage, dict) or (prompt := count_of(usage.get("prompt_tokens"))) is None:
         return None
     completion = count_of(usage.get("completion_tokens"))
     if completion is None:
         completion = max(0, (count_of(usage.get("total_tokens")) or 0) - prompt)
     asked, answered = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    cached = (asked.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=next((count for part in cached if (count := count_of(part)) is not None), None),
-        reasoning_tokens=count_of(answered.get("reasoning_tokens")),
-        cache_write_tokens=count_of(asked.get("cache_write_tokens")),
-    )
+    cached = count_of(asked.get("cached_tokens"))
+    if cached is None:
+        cached = count_of(usage.get("prompt_cache_hit_tokens"))
+    if cached is None:
+        cached = count_of(usage.get("cached_tokens"))
+    thoughts = count_of(answered.get("reasoning_tokens"))
+    return Usage(prompt, completion, cached, thoughts, count_of(asked.get("cache_write_tokens")))
 
 
 def estimated_usage(request: ChatRequest, answer: str | int) -> Usage:

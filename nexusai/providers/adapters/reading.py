@@ -14,6 +14,6 @@ def text_of(value: Any) -> str | None:
 
 def count_of(value: Any) -> int | None:
     """A whole number from 0; some count in floats."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if type(value) is int and value >= 0 else None

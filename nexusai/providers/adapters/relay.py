@@ -42,6 +42,23 @@ DONE: Final = "[DONE]"
 _BLANK_LINE: Final = re.compile(rb"\n\r?\n|\r\r")
 _SHORT: Final = 128
 """Characters of a name that is worth to be kept: callers may make up others, of megabytes."""
+_KEYS: Final = {
+    name: f'"{name}":'.encode()
+    for name in (
+        *(
+            "model",
+            "messages",
+            "input",
+            "max_tokens",
+            "max_completion_tokens",
+            "temperature",
+            "top_p",
+            "stream",
+        ),
+        *("stream_options", "tools", "tool_choice", "response_format", "stop", "user", "system", "metadata"),
+    )
+}
+"""Those that nearly all requests have, as they are written."""
 _UNREADABLE: Final = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 _PROMPTS: Final = ("messages", "system", "input", "prompt", "instructions", "tools")
 
@@ -76,7 +93,8 @@ def body_of(request: RelayRequest, **put: Any) -> bytes:
     members = {**request.fields, "model": _text(request.model)}
     for name, value in put.items():
         members[name] = json.dumps(value).encode()
-    return b"{" + b",".join([_text(name) + b":" + raw for name, raw in members.items()]) + b"}"
+    written = [(_KEYS.get(name) or _text(name) + b":") + raw for name, raw in members.items()]
+    return b"{" + b",".join(written) + b"}"
 
 
 def field_of(request: RelayRequest, name: str) -> Any:

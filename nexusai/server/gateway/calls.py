@@ -25,7 +25,7 @@ from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
 from nexusai.server.traffic import Traffic
 
-__all__ = ["Attended", "Calls", "Stream", "StreamedResponse", "costs_of", "together", "told"]
+__all__ = ["Attended", "Calls", "Stream", "StreamedResponse", "cost_told", "sum_of", "together", "told"]
 
 T = TypeVar("T")
 
@@ -313,12 +313,18 @@ class Answer(Protocol):
 
 def told(provider: Provider, *answers: Answer) -> dict[str, str]:
     """Headers: who answered, which for a route is another than who was asked, and what it cost."""
-    return {"x-nexus-provider": answers[0].provider or provider.name} | costs_of([a.cost for a in answers])
+    cost = answers[0].cost if len(answers) == 1 else sum_of([answer.cost for answer in answers])
+    return {"x-nexus-provider": answers[0].provider or provider.name, **cost_told(cost)}
 
 
-def costs_of(costs: Sequence[Cost | None]) -> dict[str, str]:
-    """The header for what an answer cost, where every part of it has a price in the same currency."""
+def sum_of(costs: Sequence[Cost | None]) -> Cost | None:
+    """What the parts of an answer cost, where each has a price, and all in the same currency."""
     known = [cost for cost in costs if cost is not None]
     if len(known) < len(costs) or len({cost.currency for cost in known}) != 1:
-        return {}
-    return {"x-nexus-cost": f"{sum(cost.amount for cost in known):.10g} {known[0].currency}"}
+        return None
+    return Cost(sum(cost.amount for cost in known), known[0].currency)
+
+
+def cost_told(cost: Cost | None) -> dict[str, str]:
+    """The header for it, where it is known."""
+    return {} if cost is None else {"x-nexus-cost": f"{cost.amount:.10g} {cost.currency}"}

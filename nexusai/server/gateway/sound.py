@@ -25,7 +25,7 @@ from nexusai.providers.types import (
     Usage,
 )
 from nexusai.server.gateway.bodies import SpeechBody, read
-from nexusai.server.gateway.calls import Calls, Stream, StreamedResponse, costs_of, told
+from nexusai.server.gateway.calls import Calls, Stream, StreamedResponse, cost_told, told
 from nexusai.server.gateway.errors import answering, error_body, error_response, problem_of
 from nexusai.server.gateway.forms import fields_of, form_of, sizes_of
 from nexusai.server.http import JsonResponse, Problem
@@ -73,7 +73,7 @@ class SoundRoutes:
         )
         stream = await self.calls.begun(request, caller, provider.speak(asked))
         first = stream.first
-        cost = costs_of([first.cost if first is not None else None])
+        cost = cost_told(first.cost if first is not None else None)
         if in_events:
             return StreamedResponse(stream, _events(stream, body.input), provider, cost)
         kind = _SOUND.get(first.format if first is not None else "", "application/octet-stream")
