@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexusai.__version__ import __version__
@@ -55,6 +56,7 @@ __all__ = ["create_app"]
 BASE = "/api/v1"
 INVOKE = f"{BASE}/invoke"
 TASKS = f"{BASE}/tasks/"
+METHODS = "DELETE", "GET", "PATCH", "POST", "PUT"
 
 
 def create_app(platform: Platform) -> ASGIApp:
@@ -423,10 +425,18 @@ async def _failed(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Any) -> Response:
     """What the router itself refuses: no such path, no such method."""
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = _allowed(request)
         detail = f"{request.url.path} takes {allowed}."
         return _answered(request, Problem("METHOD_NOT_ALLOWED", detail, headers={"Allow": allowed}))
     return _answered(request, Problem("NOT_FOUND", f"There is nothing at {request.url.path}."))
+
+
+def _allowed(request: Request) -> str:
+    """The methods that a path takes: each is a route of its own."""
+    routes = request.app.routes
+    scopes = {method: {**request.scope, "method": method} for method in METHODS}
+    takes = {name for name, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in routes)}
+    return ", ".join(sorted(takes))
 
 
 async def _invalid(request: Request, error: Any) -> Response:
