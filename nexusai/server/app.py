@@ -22,7 +22,7 @@ from nexusai.server.conversations import schema as conversations_schema
 from nexusai.server.conversations.routes import ConversationRoutes
 from nexusai.server.files import schema as files_schema
 from nexusai.server.files.routes import FileRoutes
-from nexusai.server.gateway.anthropic import AnthropicRoutes
+from nexusai.server.gateway.anthropic import AnthropicRoutes, refusal
 from nexusai.server.gateway.calls import Calls
 from nexusai.server.gateway.completions import CompletionsRoutes
 from nexusai.server.gateway.errors import error_response
@@ -413,9 +413,11 @@ async def _problem(request: Request, error: Any) -> Response:
 
 
 def _answered(request: Request, problem: Problem) -> Response:
-    """A problem, under `/v1` in OpenAI's form."""
-    gateway = request.url.path.startswith("/v1/")
-    return error_response(problem) if gateway else problem_response(problem)
+    """A problem, under `/v1` in OpenAI's form, or in Anthropic's where its clients call."""
+    path = f"{request.url.path}/"
+    if path.startswith("/v1/messages/"):
+        return refusal(problem)
+    return error_response(problem) if path.startswith("/v1/") else problem_response(problem)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

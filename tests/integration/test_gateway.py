@@ -425,6 +425,7 @@ def test_paths_that_there_are_not_are_openais_errors_too(client: openai.OpenAI, 
         client.get("/nothing", cast_to=object)
     refused = raw.get("/chat/completions")
     assert (refused.status_code, refused.json()["error"]["code"]) == (405, "method_not_allowed")
+    assert refused.json()["error"]["type"] == "invalid_request_error"
     assert raw.post("/chat/completions", content=b"{", headers={"Content-Type": "application/json"}).json()[
         "error"
     ]["message"]

@@ -201,6 +201,16 @@ def test_what_is_wrong_with_a_request_is_said(client: anthropic.Anthropic, platf
         other.messages.create(model="claude-haiku-4-5", max_tokens=9, messages=said("hi"))
 
 
+def test_paths_that_there_are_not_are_anthropics_errors_too(client: anthropic.Anthropic) -> None:
+    with pytest.raises(anthropic.NotFoundError) as lost:
+        client.messages.batches.retrieve("msgbatch_none")
+    assert (lost.value.type, lost.value.request_id) == ("not_found_error", lost.value.body["request_id"])  # type: ignore[index]
+    with pytest.raises(anthropic.APIStatusError) as refused:
+        client.get("/v1/messages", cast_to=object)
+    assert (refused.value.status_code, refused.value.type) == (405, "invalid_request_error")
+    assert refused.value.response.headers["allow"] == "POST"
+
+
 def test_a_stream_that_breaks_is_an_error_event(client: anthropic.Anthropic, platform: Platform) -> None:  # noqa: F811
     prompt = said("a b c d e [[drop=3]]")
     broken: Any = {"model": "openai/gpt-4o", "max_tokens": 50, "messages": prompt}

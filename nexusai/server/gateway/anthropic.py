@@ -32,7 +32,7 @@ from nexusai.server.ids import new_id
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.service import KeyService
 
-__all__ = ["AnthropicRoutes"]
+__all__ = ["AnthropicRoutes", "refusal"]
 
 
 _TYPES: Final[Mapping[int, str]] = {
@@ -46,14 +46,16 @@ _TYPES: Final[Mapping[int, str]] = {
     503: "overloaded_error",
     529: "overloaded_error",
 }
+SERVERS_FAULT: Final = 500
 OVERLOADED: Final = 529
 """Anthropic's own status for having too much to do, for which its clients have a class."""
 
 
 def _error(problem: Problem, status: int) -> dict[str, Any]:
+    other = "invalid_request_error" if status < SERVERS_FAULT else "api_error"
     return {
         "type": "error",
-        "error": {"type": _TYPES.get(status, "api_error"), "message": problem.detail},
+        "error": {"type": _TYPES.get(status, other), "message": problem.detail},
         "request_id": current_request.get(),
     }
 
@@ -63,7 +65,8 @@ def _status(error: Exception, problem: Problem) -> int:
     return OVERLOADED if overloaded else CODES[problem.code].status
 
 
-def _refusal(error: Exception) -> Response:
+def refusal(error: Exception) -> Response:
+    """An error as Anthropic's clients read it."""
     problem = problem_of(error)
     status = _status(error, problem)
     content = orjson.dumps(_error(problem, status))
@@ -76,7 +79,7 @@ def _named() -> dict[str, str]:
     return {"request-id": current_request.get()}
 
 
-_anthropic = answering(_refusal)
+_anthropic = answering(refusal)
 
 
 @dataclass(frozen=True, slots=True)
