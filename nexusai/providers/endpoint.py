@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from nexusai.providers.adapters.adapter import Adapter
@@ -55,6 +55,13 @@ class Endpoint:
     config: ProviderConfig
     adapter: Adapter
     vendor: Vendor
+    reached: Mapping[str, Any] = field(init=False)
+    """How requests get there, where it is not the usual way."""
+
+    def __post_init__(self) -> None:
+        ways = {name: getattr(self.config, name) for name in ("connect", "proxy", "ca_file")}
+        told = {name: value for name, value in ways.items() if value is not None}
+        object.__setattr__(self, "reached", told)
 
     @classmethod
     def of(cls, config: ProviderConfig, name: str | None = None) -> Endpoint:

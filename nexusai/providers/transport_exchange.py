@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import httptools
@@ -11,7 +12,7 @@ import httptools
 from nexusai.providers.transport_coding import Unpacking, unpacking
 from nexusai.providers.transport_ways import news_of
 
-__all__ = ["Connection", "Late"]
+__all__ = ["Connection", "Headers", "Late"]
 
 _LARGEST_HEAD: Final = 256 * 1024
 _INTERIM_ANSWERS: Final = 100
@@ -27,6 +28,24 @@ class Late(Exception):
         self.overall = overall
 
 
+class Headers(Mapping[str, str]):
+    """The headers of an answer, by their names in lower case; decoded when they are asked for."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Mapping[bytes, bytes]) -> None:
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> str:
+        return self._fields[name.encode()].decode("utf-8", "replace")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
 class Connection(asyncio.Protocol):
     """Carries one exchange at a time: `begin`, then `head`, then `read` to the end. Times are the loop's.
 
@@ -37,7 +56,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.idle_since: float = 0.0
         self.status: int = 0
-        self.headers: dict[str, str] = {}
+        self.headers: dict[bytes, bytes] = {}
+        """By their names in lower case."""
         self.complete: bool = True
         """Whether all of the answer has come; there may be some left to read."""
         self._loop = loop
@@ -197,7 +217,7 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_body:
-            self.headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+            self.headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         if self.complete:
@@ -209,10 +229,10 @@ class Connection(asyncio.Protocol):
             return
         headers = self.headers
         self.status, self._in_body = status, True
-        chunked = "chunked" in headers.get("transfer-encoding", "").lower()
-        self._until_closed = not chunked and "content-length" not in headers
-        if "content-encoding" in headers:
-            self._unpacking = unpacking(headers)
+        if b"content-length" not in headers:
+            self._until_closed = b"chunked" not in headers.get(b"transfer-encoding", b"").lower()
+        if b"content-encoding" in headers:
+            self._unpacking = unpacking(Headers(headers))
         self._wake()
 
     def on_body(self, body: bytes) -> None:

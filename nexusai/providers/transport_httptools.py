@@ -37,7 +37,7 @@ from nexusai.providers.transport import (
     unreachable,
     untrusted,
 )
-from nexusai.providers.transport_exchange import Connection, Late
+from nexusai.providers.transport_exchange import Connection, Headers, Late
 from nexusai.providers.transport_ways import Proxies, refused_certificate, trusted
 
 __all__ = ["HttptoolsTransport"]
@@ -193,7 +193,7 @@ class _Pool:
         except BaseException:
             answer.leave()
             raise
-        answer.status, answer.headers = connection.status, connection.headers
+        answer.status, answer.headers = connection.status, Headers(connection.headers)
         return answer
 
     def keep(self, way: _Way, connection: Connection) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from nexusai.providers.adapters.relay import prompt_tokens
@@ -27,7 +26,6 @@ from nexusai.providers.types import Cost, FinishReason, RelayRequest, RelayRespo
 
 __all__ = ["Call", "Surroundings", "Trial"]
 
-_WAYS: Final = ("connect", "proxy", "ca_file")
 _SHORTEST_KEY: Final = 8
 """Characters; what is shorter may be in any word."""
 _SLOWER: Final = "it took too long: no time is left for another try"
@@ -81,8 +79,6 @@ class Trial:
     finish_reason: FinishReason | None = None
     context: Context | None = None
     produced: TokenTally | None = None
-    reached: Mapping[str, Any] = MappingProxyType({})
-    """How requests reach this endpoint, where it is not the usual way."""
     begun: float = 0.0
     deadline: float = math.inf
 
@@ -95,12 +91,9 @@ class Trial:
 
     def run(self) -> Flow[Any]:
         self.begun, self.context = self.calls.clock(), copy_context()
-        config = self.endpoint.config
-        if (config.connect or config.proxy or config.ca_file) is not None:
-            ways = {name: getattr(config, name) for name in _WAYS}
-            self.reached = {name: value for name, value in ways.items() if value is not None}
-        total = config.total
-        self.deadline = min(self.call.deadline, math.inf if total is None else self.begun + total)
+        self.deadline, total = self.call.deadline, self.endpoint.config.total
+        if total is not None:
+            self.deadline = min(self.deadline, self.begun + total)
         request = self.call.request
         if request.model != self.target.model:
             request = replace(request, model=self.target.model)
@@ -231,8 +224,9 @@ class Trial:
         left = self.deadline - self.calls.clock()
         if left <= 0:
             raise TimeoutError(_SLOWER, code="timeout")
-        if self.reached or left < math.inf:
-            request = replace(request, **self.reached, total=left if left < math.inf else None)
+        reached = self.endpoint.reached
+        if reached or left < math.inf:
+            request = replace(request, **reached, total=left if left < math.inf else None)
         request = carrying(request, self.endpoint.config.base_url)
         response: HttpResponse = yield Open(request) if isinstance(step, Open) else request
         if response.status < 300:

@@ -60,9 +60,9 @@ Message = Mapping[str, Any]
 """`{"role": "system" | "user" | "assistant" | "tool", "content": str | [parts]}` as in OpenAI's chat API."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Usage:
-    """Tokens of one call; `source` says who counted them.
+    """Tokens of one call; `source` says who counted them. Not to be changed once it is made.
 
     `prompt_tokens` is all that went in, what came from a cache included; `completion_tokens` all that came
     out, reasoning included.
@@ -81,9 +81,9 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Cost:
-    """Money; `amount` in units of `currency` (ISO 4217)."""
+    """Money; `amount` in units of `currency` (ISO 4217). Not to be changed once it is made."""
 
     amount: float
     currency: str = "USD"

@@ -39,6 +39,7 @@ class Pool(Protocol):
 
 LONGEST: Final = 1024
 """Characters of the name of a model: names are remembered, and anybody can make them up."""
+REMEMBERED: Final = 1024
 Target = tuple[str, str]
 """A provider and its model."""
 
@@ -105,6 +106,8 @@ class Catalogue:
         self._routes = dict(routes or {})
         self._models = models or default_models()
         self.names: Names = names or Names()
+        self._resolved: dict[tuple[Capability, str | None, str | None], Target] = {}
+        """What was asked for lately."""
 
     def replace(self, other: Catalogue) -> None:
         """Offer from now on what another one does, in one step; calls that are under way notice nothing.
@@ -113,6 +116,7 @@ class Catalogue:
         """
         self._providers, self._routes = other._providers, other._routes
         self._models, self.names = other._models, other.names
+        self._resolved = {}
         self._transport = self._transport or other._transport
 
     @property
@@ -146,6 +150,16 @@ class Catalogue:
         `provider/model` as the model counts as naming both, and so does an alias or a route, whose provider
         is `route`. Raises a 400 `Problem`.
         """
+        asked = capability, provider, model
+        found = self._resolved.get(asked)
+        if found is None:
+            found = self._resolve(capability, provider, model)
+            if len(self._resolved) >= REMEMBERED:
+                self._resolved.clear()
+            self._resolved[asked] = found
+        return found
+
+    def _resolve(self, capability: Capability, provider: str | None, model: str | None) -> Target:
         if model is not None and provider is None:
             provider, model = self._meant(capability, model)
         if provider == ROUTE and self._routes:

@@ -264,7 +264,7 @@ class Attended:
 
     async def __aenter__(self) -> None:
         loop = asyncio.get_running_loop()
-        self._working = asyncio.current_task()
+        self._working = asyncio.current_task(loop)
         self._timer = loop.call_later(QUICK, self._begin, loop)
 
     async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:

@@ -121,11 +121,11 @@ class Metrics:
         work = record.context.get(current_work) if record.context is not None else None
         if work is not None:
             work.heard(record, dollars)
-        provider = record.provider
-        model = provider, self._label(provider, record.model)
-        at = (*model, record.operation)
+        provider, operation = record.provider, record.operation
+        label = self._label(provider, record.model)
+        model, at = (provider, label), (provider, label, operation)
         outcome = "cut" if record.cut else "completed" if record.error is None else "failed"
-        self._calls.add((*at, outcome))
+        self._calls.add((provider, label, operation, outcome))
         self._upstream.observe(at, record.seconds)
         if record.first_chunk is not None:
             self._first.observe(model, record.first_chunk)
@@ -137,21 +137,19 @@ class Metrics:
             self._fallbacks.add(model)
         if dollars:
             self._cost.add(model, dollars)
-        self._count(record, model)
-
-    def _count(self, record: CallRecord, model: Labels) -> None:
-        usage = record.usage
+        usage, count = record.usage, self._tokens.add
         if usage is None:
             return
-        for kind, tokens in (
-            ("prompt", usage.prompt_tokens),
-            ("completion", usage.completion_tokens),
-            ("cached", usage.cached_tokens),
-            ("cache_write", usage.cache_write_tokens),
-            ("reasoning", usage.reasoning_tokens),
-        ):
-            if tokens:
-                self._tokens.add((*model, kind), tokens)
+        if usage.prompt_tokens:
+            count((provider, label, "prompt"), usage.prompt_tokens)
+        if usage.completion_tokens:
+            count((provider, label, "completion"), usage.completion_tokens)
+        if usage.cached_tokens:
+            count((provider, label, "cached"), usage.cached_tokens)
+        if usage.cache_write_tokens:
+            count((provider, label, "cache_write"), usage.cache_write_tokens)
+        if usage.reasoning_tokens:
+            count((provider, label, "reasoning"), usage.reasoning_tokens)
 
     def request(self, exchange: Exchange) -> None:
         """A request has ended."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from nexusai.providers.errors import TimeoutError
 from nexusai.providers.record import CallRecord
+from nexusai.providers.types import Usage
 from nexusai.server.clock import now_ms
 from nexusai.server.db.backlog import Backlog
 from nexusai.server.http import request_id
@@ -21,6 +22,7 @@ current_reservation: ContextVar[Reservation | None] = ContextVar("current_reserv
 """What was taken from the limits for the call that is about to be made."""
 
 AT_ONCE: Final = 2000
+_NOTHING: Final = Usage(0, 0)
 
 
 class Recorder(Backlog[CallRow]):
@@ -53,7 +55,7 @@ class Recorder(Backlog[CallRow]):
             return
         if dollars:
             self._guard.spent(caller, dollars, reservation)
-        error = record.error
+        error, usage = record.error, usage or _NOTHING
         self.add(
             CallRow(
                 at=now_ms(),
@@ -66,12 +68,12 @@ class Recorder(Backlog[CallRow]):
                 model=record.model,
                 status="cut" if record.cut else "completed" if error is None else "failed",
                 error_code=None if error is None else error.code or type(error).__name__,
-                prompt_tokens=usage.prompt_tokens if usage else 0,
-                completion_tokens=usage.completion_tokens if usage else 0,
-                cached_tokens=(usage.cached_tokens or 0) if usage else 0,
-                cache_write_tokens=(usage.cache_write_tokens or 0) if usage else 0,
-                reasoning_tokens=(usage.reasoning_tokens or 0) if usage else 0,
-                usage_source=usage.source if usage else None,
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=usage.completion_tokens,
+                cached_tokens=usage.cached_tokens or 0,
+                cache_write_tokens=usage.cache_write_tokens or 0,
+                reasoning_tokens=usage.reasoning_tokens or 0,
+                usage_source=usage.source if record.usage else None,
                 cost=cost.amount if cost else None,
                 currency=cost.currency if cost else None,
                 estimated=cost.estimated if cost else False,
