@@ -28,18 +28,17 @@ class Reservation:
     """Tokens and dollars that were taken for a call which is under way; to be settled once."""
 
     def __init__(
-        self, ledger: Ledger, quotas: Sequence[Quota], amounts: Sequence[float], at: int, counts_money: bool
+        self, ledger: Ledger, quotas: Sequence[Quota], tokens: int, dollars: float | None, at: int
     ) -> None:
-        self.counts_money: bool = counts_money
+        self.counts_money: bool = dollars is not None
         """Whether it counts dollars wherever they are limited."""
         self._ledger = ledger
         self._quotas = quotas
-        self._amounts = amounts
         self._at = at
         self._open = True
-        self._taken = False
-        self._tokens = 0
-        self._dollars = 0.0
+        self._tokens = -tokens
+        self._dollars = -(dollars or 0.0)
+        self._reserved = tokens, dollars or 0.0
 
     def count(self, tokens: int, dollars: float) -> None:
         """What one of the deployments that were called used; after a fallback there are several."""
@@ -48,17 +47,20 @@ class Reservation:
 
     def keep(self) -> None:
         """Leave it at what was taken, at least: nobody knows what was used."""
-        self._taken = True
+        tokens, dollars = self._reserved
+        self._reserved = 0, 0.0
+        self.count(tokens, dollars)
 
     def settle(self) -> None:
         """The call is over: count what was used in place of what was taken; nothing if it was never made."""
         if not self._open:
             return
         self._open = False
-        changes: list[Change] = []
-        for (subject, measure, _), amount in zip(self._quotas, self._amounts, strict=True):
-            used = self._tokens if measure == "tokens" else self._dollars
-            changes.append((subject, measure, used if self._taken else used - amount))
+        tokens, dollars = self._tokens, self._dollars
+        changes: list[Change] = [
+            (subject, measure, tokens if measure == "tokens" else dollars)
+            for subject, measure, _ in self._quotas
+        ]
         self._ledger.settle(changes, self._at)
 
 
@@ -93,8 +95,8 @@ class Guard:
 
         Without `dollars` it is free. None when nothing of the caller's is limited. Raises a 429 `Problem`.
         """
-        quotas, spending = caller.metered, dollars is not None
-        if not spending:
+        quotas = caller.metered
+        if dollars is None:
             quotas = [quota for quota in quotas if quota.measure == "tokens"]
         if not quotas:
             return None
@@ -103,7 +105,7 @@ class Guard:
             now = now_ms()
             refusal = await self.ledger.take(quotas, amounts, now)
             if not isinstance(refusal, Refusal):
-                return Reservation(self.ledger, quotas, amounts, now, spending)
+                return Reservation(self.ledger, quotas, tokens, dollars, now)
             pause = (refusal.until - now) / 1000
             fits = refusal.amount <= refusal.quota.most
             if refusal.quota.measure != "tokens" or not fits or pause > patience:

@@ -59,7 +59,8 @@ _ELSEWHERE: Final = frozenset({"fallbacks", "models", "plugins", "route"})
 _MAY_CALL: Final = re.compile(rb'"(model|image_generation)"|\\u')
 """What a tool has in it that may do so as well: it is named, or written in escapes."""
 _OF_THE_CALLER: Final = ("custom", "function")
-_LONGEST: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_LONGEST: Final = frozenset({"max_completion_tokens", "max_output_tokens", "max_tokens"})
+_MANY: Final = frozenset({"n", "best_of"})
 _DIGITS: Final = 20
 _PROMPTS: Final = frozenset(
     {"messages", "system", "input", "prompt", "instructions", "tools", "response_format"}
@@ -248,10 +249,12 @@ def _elsewhere(request: Any) -> str | None:
     if not _ELSEWHERE.isdisjoint(told):
         return min(_ELSEWHERE.intersection(told))
     if isinstance(request, RelayRequest):
-        raw = request.fields.get("tools", b"")
-        tools = orjson.loads(raw) if _MAY_CALL.search(raw) else None
+        raw = request.fields.get("tools")
+        tools = orjson.loads(raw) if raw and _MAY_CALL.search(raw) else None
     else:
         tools = getattr(request, "tools", None)
+    if not tools:
+        return None
     kinds = (
         str(tool.get("type"))[:40]
         for tool in (tools if isinstance(tools, list) else ())
@@ -278,19 +281,21 @@ def _estimated(request: Any) -> Usage:
 
 def _passing(request: RelayRequest) -> Usage:
     """By the length of what nobody reads on the way: four bytes of JSON are a token, in whatever language."""
+    fields = request.fields
+    told = fields.keys()
     prompt, longest, many = 0, -1, 1
-    for name, raw in request.fields.items():
-        if name in _PROMPTS:
-            shown = len(_SHOWN.findall(raw)) if raw.find(b"[", 1) > 0 else 0  # parts are in a list
-            prompt += PICTURE * shown + len(_ENCODED.sub(b"", raw) if shown else raw) // 4
-        elif name in _LONGEST:
-            longest = max(longest, _whole(raw, -1))
-        elif name in ("n", "best_of"):
-            many = max(many, _whole(raw, 1))
+    for name in told & _PROMPTS:
+        raw = fields[name]
+        shown = len(_SHOWN.findall(raw)) if raw.find(b"[", 1) > 0 else 0  # parts are in a list
+        prompt += PICTURE * shown + len(_ENCODED.sub(b"", raw) if shown else raw) // 4
+    for name in told & _LONGEST:
+        longest = max(longest, _whole(fields[name], -1))
+    for name in told & _MANY:
+        many = max(many, _whole(fields[name], 1))
     if request.api == "embeddings":
         return Usage(prompt, 0, source="estimate")
     if request.api == "completions":
-        many *= _prompts(request.fields.get("prompt", b"null"))
+        many *= _prompts(fields.get("prompt", b"null"))
     return Usage(prompt, min(ANSWER if longest < 0 else longest, MOST) * many, source="estimate")
 
 
