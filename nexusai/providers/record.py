@@ -73,10 +73,18 @@ class CallRecord:
 def settings_of(request: Any) -> dict[str, Any]:
     """Those of a request that say nothing of its content."""
     if isinstance(request, RelayRequest):
-        told = {name: loads(request.fields[name]) for name in request.fields.keys() & _SETTINGS}
+        told = {name: _read(request.fields[name]) for name in request.fields.keys() & _SETTINGS}
         return {name: value for name, value in told.items() if value is not None}
     given = {name: value for name in _SETTINGS if (value := getattr(request, name, None)) is not None}
     form = getattr(request, "response_format", None)
     if isinstance(form, Mapping):
         given["response_format"] = form.get("type")
     return given
+
+
+def _read(raw: bytes) -> Any:
+    """None for what cannot be read: it passes all the same, and its vendor judges it."""
+    try:
+        return loads(raw)
+    except ValueError:
+        return None

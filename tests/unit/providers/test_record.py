@@ -13,6 +13,7 @@ from nexusai.providers import (
     ValidationError,
 )
 from nexusai.providers.record import settings_of
+from nexusai.providers.types import RelayRequest
 from tests.fixtures.vendor import Vendor, answered, refused, sse
 
 HI = ChatRequest("m", [{"role": "user", "content": "hi"}])
@@ -85,6 +86,8 @@ def test_a_record_has_what_was_asked_for_besides_the_prompt():
         (ImageRequest("m", "a cat", n=2, seed=7), {"n": 2, "seed": 7}),
         (EmbeddingRequest("m", ["a cat"], dimensions=8), {"dimensions": 8}),
         (SpeechRequest("m", "a cat"), {}),
+        (RelayRequest("chat", "m", {"n": b"2", "messages": b"[]", "stop": b"null"}), {"n": 2}),
+        (RelayRequest("chat", "m", {"n": b"2", "seed": b"1" * 5000, "stop": b"[" * 5000}), {"n": 2}),
     ],
 )
 def test_the_content_is_no_setting(request_, settings):
