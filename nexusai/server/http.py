@@ -352,7 +352,7 @@ def invalid(error: Exception, prefix: Sequence[str] = ()) -> Problem:
         return Problem("INVALID_REQUEST", "The body is nested too deeply.")
     match = _PATH.match(str(error))
     assert match is not None  # noqa: S101 - the pattern matches every string
-    message, path = match["msg"], match["path"] or ""
+    message, path = match["msg"], (match["path"] or "").partition("[...]")[0]
     loc: list[str | int] = [*prefix]
     for key, index in re.findall(r"\.([^.\[\]]+)|\[(\d+)\]", path):
         loc.append(key or int(index))

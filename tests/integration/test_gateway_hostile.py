@@ -217,6 +217,22 @@ def test_a_response_that_is_nested_beyond_writing_is_refused(
     assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("input", [{"role": "user", "content": "hi", "x": 2**64}]),
+        ("tools", [{"type": "function", "name": "f", "parameters": {"maximum": 2**64}}]),
+    ],
+)
+def test_an_integer_that_nobody_could_write_is_told_as_one(
+    http: httpx.Client, field: str, value: list[Any]
+) -> None:
+    refused = http.post("/responses", json={"model": "local/text", "input": "hi", field: value})
+    told = refused.json()["error"]
+    assert (refused.status_code, told["param"]) == (400, field)
+    assert told["message"] == f"{field}: has an integer of more than 64 bits"
+
+
 @pytest.mark.parametrize("path", ["/responses", "/completions", "/chat/completions"])
 def test_half_a_character_is_refused(http: httpx.Client, path: str) -> None:
     body = rb'{"model": "local/text", "input": "\ud800", "prompt": "\ud800", "messages": ["\ud800"]}'

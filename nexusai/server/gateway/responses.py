@@ -91,7 +91,8 @@ class ResponsesRoutes:
             "previous_response_id": state.previous_response_id,
             "store": state.store is not False and self.responses.keeps,
         }
-        asked = _Asked(request, caller, provider, _written(named(items)), history.ids, ours)
+        kept = _written(named(items), "input")
+        asked = _Asked(request, caller, provider, kept, history.ids, ours)
         if provider.relays(passing):
             relay = relay_request(passing, state.input or [], before, sent)
             return await (self._passed_on(asked, relay) if relay.stream else self._passed(asked, relay))
@@ -100,7 +101,7 @@ class ResponsesRoutes:
         messages = messages_of([*before, *sent], known, len(before))
         chat = request_of(body, extra, passing.model, messages, provider.protocol)
         head = head_of(body, int(time.time()), passing.model, ours)
-        _written([[head]])
+        _require_writable(head)
         writer = EventWriter(head, provider.name)
         return await (self._streamed if state.stream else self._whole)(asked, chat, writer)
 
@@ -245,12 +246,23 @@ class ResponsesRoutes:
         return JsonResponse({"object": "list", "data": items, **page})
 
 
-def _written(value: Any) -> bytes:
-    """As it is kept and sent. Raises a 400 `Problem` for what nobody could write."""
+def _written(value: Any, name: str) -> bytes:
+    """A field as it is kept and sent. Raises a 400 `Problem` for what nobody could write."""
     try:
         return orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        large = "64-bit" in str(error)
+        what = "has an integer of more than 64 bits" if large else "is nested too deeply"
+        raise Problem.field([name], what) from None
+
+
+def _require_writable(head: Mapping[str, Any]) -> None:
+    """Raises a 400 `Problem` that names the field which nobody could write."""
+    try:
+        orjson.dumps([[head]])
     except orjson.JSONEncodeError:
-        raise Problem("INVALID_REQUEST", "The body is nested too deeply.") from None
+        for name, value in head.items():
+            _written([[[value]]], name)
 
 
 def _answered(body: bytes) -> dict[str, Any]:

@@ -547,6 +547,13 @@ def test_a_wrong_field_is_found(body: bytes, loc: list[str | int], message: str)
     assert problem.detail == f"{'.'.join(map(str, loc))}: {problem.errors[0]['msg']}"
 
 
+def test_a_place_in_what_has_no_names_is_none():
+    with pytest.raises(msgspec.ValidationError) as raised:
+        msgspec.json.decode(b'{"a":[%s]}' % (b"9" * 5000), type=dict[str, Any])
+
+    assert invalid(raised.value).detail == "body: Integer value out of range"
+
+
 def test_bytes_that_are_no_text_are_found_in_the_input_too():
     assert complaint(with_input('{"prompt":"\xff"}')).detail.startswith("The body is not JSON")
 
