@@ -306,6 +306,7 @@ class Platform:
     async def close(self) -> None:
         """Drain, then let go of everything."""
         await self.drain()
+        await self._changing.acquire()  # for good: what a reload opened now nobody would close
         await self.retention.stop()
         await self._recorder.stop()
         await self.conversation_log.stop()

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
 from nexusai.error import ConfigurationError
 from nexusai.providers.setup import load_setup
-from nexusai.server.configuration import environment
+from nexusai.server.configuration import environment, load
 from nexusai.server.data_dir import DataDir
 from nexusai.server.platform import Platform
 from nexusai.server.providers.opening import Providers
@@ -66,6 +68,32 @@ async def test_keys_and_links_survive_a_new_start(settings: Settings):
         assert (await platform.files.get_by_link(file_id, expires, signature)).id == file_id
     finally:
         await platform.close()
+
+
+async def test_a_configuration_that_is_being_read_is_waited_for_at_the_end(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    platform, begun, go_on = Platform(settings), threading.Event(), threading.Event()
+    await platform.open()
+
+    def slowly(settings: Settings):
+        begun.set()
+        go_on.wait(5)
+        return load(settings)
+
+    monkeypatch.setattr("nexusai.server.platform.load", slowly)
+    reload = asyncio.ensure_future(platform.reload())
+    await asyncio.to_thread(begun.wait, 5)
+    closing = asyncio.ensure_future(platform.close())
+    await asyncio.wait([closing], timeout=0.2)
+    was_open = not closing.done()
+    go_on.set()
+    await closing
+
+    assert (was_open, reload.done()) == (True, True)
+    late = asyncio.ensure_future(platform.reload())
+    await asyncio.wait([late], timeout=0.05)
+    assert late.cancel()
 
 
 async def test_without_a_vendor_there_is_the_local_provider_and_no_transport():
