@@ -44,12 +44,12 @@ class Providers:
         routes = setup.named_routes
         names = Names.of(setup.aliases, {name: setup.reach(route) for name, route in routes.items()})
         free = {name for name, provider in opened.providers.items() if not provider.key_required}
-        self._meter.replace(opened.prices, free, names)
+        meter = self._meter.knowing(opened.prices, free, names)
         self._opened = opened
         return Catalogue(
-            {name: MeteredProvider(each, self._meter) for name, each in opened.providers.items()},
+            {name: MeteredProvider(each, meter) for name, each in opened.providers.items()},
             transport,
-            routes={name: MeteredProvider(each, self._meter) for name, each in opened.routes.items()},
+            routes={name: MeteredProvider(each, meter) for name, each in opened.routes.items()},
             names=names,
             models=setup.models,
         )

@@ -73,21 +73,28 @@ _ENCODED: Final = re.compile(rb"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{400,}")
 
 
 class Meter:
-    """Takes from its caller's limits what a call may use at most."""
+    """Takes from its caller's limits what a call may use at most.
 
-    def __init__(self, guard: Guard, prices: Prices, rates: Rates) -> None:
+    `free` are the providers that take no money, but for models that have a price all the same.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        prices: Prices,
+        rates: Rates,
+        free: Collection[str] = (),
+        names: Names | None = None,
+    ) -> None:
         self._guard = guard
         self._prices = prices
         self._rates = rates
-        self._free: Collection[str] = ()
-        self._names = Names()
+        self._free = free
+        self._names = names or Names()
 
-    def replace(self, prices: Prices, free: Collection[str], names: Names) -> None:
-        """Go by other prices and names from now on.
-
-        `free` are the providers that take no money, but for models that have a price all the same.
-        """
-        self._prices, self._free, self._names = prices, free, names
+    def knowing(self, prices: Prices, free: Collection[str], names: Names) -> Meter:
+        """One that goes by other prices and names; a call keeps the one that it began with."""
+        return Meter(self._guard, prices, self._rates, free, names)
 
     async def reserve(self, provider: str, request: Any) -> Reservation | None:
         """Raises a 403 `Problem` for a model that the caller may not use, a 429 for what it has no more of.

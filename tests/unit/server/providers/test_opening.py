@@ -7,6 +7,8 @@ import pytest
 
 from nexusai.providers.setup import Setup, load_setup
 from nexusai.providers.types import ChatRequest, ImageRequest
+from nexusai.server.keys.caller import Caller, current_caller
+from nexusai.server.keys.models import Key, Project
 from nexusai.server.providers.opening import Providers
 from tests.fixtures.server import metering
 
@@ -39,6 +41,23 @@ async def test_what_a_thread_works_at_is_finished(providers: Providers, tmp_path
 
     assert len((await drawing).images) == 2
     assert (await local.chat(ChatRequest("text", [{"role": "user", "content": "hi"}]))).provider == "local"
+    await providers.catalogue.aclose()
+
+
+async def test_a_call_goes_through_by_the_name_that_it_resolved(tmp_path: Path):
+    meter, *hooks = metering()
+    routes = "routes: {r: [local/text]}"
+    providers = Providers(setup(tmp_path, routes), meter, *hooks)
+    provider, model = providers.catalogue.resolve("chat", None, "r")
+    resolved = providers.catalogue.get(provider, model)
+    assert resolved is not None
+    providers.change(setup(tmp_path, ""))
+    key = Key("key_1", "proj_1", "k", b"", "", 0, models_json='["local/*"]')
+    current_caller.set(Caller(Project("proj_1", "p", "{}", 0), key))
+
+    answer = await resolved.chat(ChatRequest(model, [{"role": "user", "content": "hi"}]))
+
+    assert answer.provider == "local"
     await providers.catalogue.aclose()
 
 

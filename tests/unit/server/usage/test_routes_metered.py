@@ -44,9 +44,7 @@ def guard() -> Guard:
 
 @pytest.fixture
 def meter(guard: Guard) -> Meter:
-    meter = Meter(guard, Prices(), Rates({}))
-    meter.replace(Prices(default_models().merged(LINES)), {"own"}, NAMES)
-    return meter
+    return Meter(guard, Prices(default_models().merged(LINES)), Rates({}), {"own"}, NAMES)
 
 
 def ask(limits: Limits, models: str | None = None) -> None:
