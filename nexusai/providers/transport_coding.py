@@ -11,12 +11,15 @@ __all__ = ["Unpacking", "unpacking"]
 _GZIP: Final = b"\x1f\x8b"
 _MOST: Final = 32 * 1024 * 1024
 """Bytes that a piece, of some 256 KB, may unpack to."""
+_PADDING: Final = 64 * 1024
+"""Bytes that may follow the end, and are left."""
 
 
 class Unpacking:
     """Gzip, or deflate with or without the header that it should have, unpacked as it comes.
 
-    Raises `zlib.error` for what is neither, and for a little that is packed to be very much.
+    Raises `zlib.error` for what is neither, for a little that is packed to be very much, and for much that
+    follows the end.
     """
 
     def __init__(self, coding: str) -> None:
@@ -36,6 +39,8 @@ class Unpacking:
                 break
         if self._unpack.unconsumed_tail or len(unpacked) > _MOST:
             raise zlib.error(f"{len(piece)} bytes that unpack to more than {_MOST}")
+        if len(self._unpack.unused_data) > _PADDING:
+            raise zlib.error(f"more than {_PADDING} bytes after the end of the compressed body")
         return unpacked
 
     def end(self) -> None:

@@ -33,6 +33,11 @@ def test_what_follows_the_body_and_is_none_is_left() -> None:
     assert unpacked("gzip", gzip.compress(b"all is well") + bytes(8)) == b"all is well"
 
 
+def test_what_follows_the_body_without_end_is_not_kept() -> None:
+    with pytest.raises(zlib.error, match="after the end"):
+        unpacked("gzip", gzip.compress(b"all is well"), *[bytes(1024)] * 100)
+
+
 @pytest.mark.parametrize("wbits", [zlib.MAX_WBITS, -zlib.MAX_WBITS], ids=["with its header", "bare"])
 def test_deflate_comes_with_and_without_its_header(wbits: int) -> None:
     pack = zlib.compressobj(wbits=wbits)
