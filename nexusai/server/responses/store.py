@@ -22,8 +22,10 @@ _INSERT: Final = (
     f"VALUES ({', '.join('?' * len(ResponseRow._fields))})"
 )
 _REFER: Final = (
-    "INSERT INTO response_items (project, item_id, response_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    "INSERT INTO response_items (project, item_id, response_id) VALUES (?, ?, ?) "
+    "ON CONFLICT (project, item_id) DO UPDATE SET response_id = excluded.response_id"
 )
+"""Some vendors give the same id again: it then means the newest item, which outlives the others."""
 _LIVE_ON: Final = "UPDATE responses SET expires_at = ? WHERE id = ? AND project = ? AND expires_at < ?"
 
 

@@ -106,6 +106,21 @@ async def test_references_are_found_in_the_conversation_and_among_all_answers(
         await service.resolved("p", [{"type": "item_reference", "id": "out_c"}], history)
 
 
+async def test_an_id_that_a_vendor_gives_again_is_that_of_the_newest_item(service: ResponseService) -> None:
+    for name in ("old", "new"):
+        output = [{"id": "msg_0", "type": "message", "content": name}]
+        assert await service.keep("p", None, response(name) | {"output": output}, b"[]", ())
+    nothing = await service.history("p", None)
+
+    async def meant() -> Any:
+        [item] = await service.resolved("p", [{"type": "item_reference", "id": "msg_0"}], nothing)
+        return item["content"]
+
+    assert await meant() == "new"
+    await service.delete("p", "old")
+    assert await meant() == "new"
+
+
 async def test_references_are_bounded(service: ResponseService) -> None:
     await kept(service, "a", long=4000)
     await kept(service, "b", long=7000)
