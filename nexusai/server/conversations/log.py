@@ -29,6 +29,8 @@ AT_ONCE: Final = 50
 MOST_ROWS: Final = 10_000
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of requests and answers that wait to be written; of what comes on top of it only the facts are kept."""
+LONGEST_REQUEST: Final = 4 * 1024 * 1024
+"""Bytes of one request: while a text is searched for what is not kept of it, nothing else runs."""
 LONGEST_ANSWER: Final = 4 * 1024 * 1024
 """Bytes of one answer as it is sent: a stream says each word in a few hundred of them."""
 
@@ -79,8 +81,12 @@ class Conversation:
 
     def asked(self, body: bytes) -> None:
         """The request's body."""
-        if self._full and self._hold(len(body)):
-            self.request = body
+        if not self._full:
+            return
+        self.truncated = len(body) > LONGEST_REQUEST
+        kept = _ends_of(body) if self.truncated else body
+        if self._hold(len(kept)):
+            self.request = kept
 
     def answers(self, status: int, media_type: str) -> None:
         """The answer begins."""
@@ -187,6 +193,12 @@ class Tapped(Response):
             await self._answer(scope, receive, heard)
         finally:
             conversation.end(cut=not whole)
+
+
+def _ends_of(body: bytes) -> bytes:
+    """The beginning and the end, where a chat has its newest."""
+    half = LONGEST_REQUEST // 2
+    return b"%b[%d bytes left out]%b" % (body[:half], len(body) - 2 * half, body[-half:])
 
 
 def _media_type(headers: Any) -> str:

@@ -157,6 +157,24 @@ async def test_of_an_answer_without_end_the_beginning_is_kept(
     assert (row.truncated, conversation.answered, conversation.held) == (True, 500, 102)
 
 
+async def test_of_a_large_request_the_beginning_and_the_end_are_kept(
+    log: ConversationLog, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "LONGEST_REQUEST", 2000)
+    body = b'{"content": "first", "url": "data:image/png;base64,%b", "text": "last"}' % (b"iVBO" * 1000)
+    conversation = began(log, body)
+    conversation.end()
+
+    row, words = row_of(conversation)
+    assert row.truncated
+    assert conversation.held < 2100
+    shown = row.show()["request"]
+    assert (shown["content"], shown["text"]) == ("first", "last")
+    assert "bytes left out" in shown["url"]
+    assert "iVBO" not in shown["url"]
+    assert words.split()[:2] == ["first", "last"]
+
+
 async def test_memory_is_bounded_and_what_is_over_it_keeps_its_facts(
     log: ConversationLog, written: Written, monkeypatch: pytest.MonkeyPatch
 ):
