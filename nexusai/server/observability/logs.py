@@ -6,6 +6,7 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Final, Literal, TextIO
 
 import orjson
@@ -62,58 +63,49 @@ class Log:
         level = _level_of(exchange)
         if level < self._level:
             return
-        known = exchange.route is not None
-        facts: Facts = {
-            "event": "request",
-            "method": exchange.method[:20],
-            "path": exchange.path[:LONGEST] if known else self.redact(exchange.path[:LONGEST]),
-            "status": exchange.status,
-            "request_id": exchange.request_id,
-        }
+        path = exchange.path[:LONGEST]
+        line = _begun(level, "request")
+        line["method"] = exchange.method[:20]
+        line["path"] = path if exchange.route is not None else self.redact(path)
+        line["status"] = exchange.status
+        line["request_id"] = exchange.request_id
         if exchange.gone:
-            facts["client_gone"] = True
+            line["client_gone"] = True
         if exchange.task_id is not None:
-            facts["task_id"] = exchange.task_id
-        self.writer.write(self._line(level, facts, exchange), now=level >= logging.WARNING)
+            line["task_id"] = exchange.task_id
+        _add(line, exchange)
+        self.writer.write(self._written(line), now=level >= logging.WARNING)
 
     def task(self, run: TaskRun) -> None:
         """The line of an attempt at a task."""
         level = logging.WARNING if run.code == "INTERNAL_ERROR" else logging.INFO
         if level < self._level:
             return
-        facts: Facts = {
-            "event": "task",
-            "request_id": run.request_id,
-            "task_id": run.task_id,
-            "task_type": run.task_type,
-            "status": run.status,
-            "attempt": run.attempt,
-            "waited_ms": _ms(run.waited),
-        }
-        self.writer.write(self._line(level, facts, run), now=level >= logging.WARNING)
+        line = _begun(level, "task")
+        line["request_id"] = run.request_id
+        line["task_id"] = run.task_id
+        line["task_type"] = run.task_type
+        line["status"] = run.status
+        line["attempt"] = run.attempt
+        line["waited_ms"] = _ms(run.waited)
+        _add(line, run)
+        self.writer.write(self._written(line), now=level >= logging.WARNING)
 
-    def _line(self, level: int, facts: Facts, work: Work | None = None) -> str:
-        name = logging.getLevelName(level).lower()
-        line: Facts = {"timestamp": rfc3339(now_ms()), "level": name, **facts}
-        if work is not None:
-            _add(line, work)
-        return str(self._render(None, name, line))
+    def _written(self, line: Facts) -> str:
+        return str(self._render(None, line["level"], line))
 
     # What is told on the way
 
     def record(self, record: logging.LogRecord) -> None:
         """A line of the standard library's logging: without secrets, and without what errors may quote."""
         whole = self._level <= logging.DEBUG
-        facts: Facts = {
-            "event": _plain(_message(record, whole)),
-            "logger": record.name,
-            "request_id": getattr(record, "request_id", request_id.get()),
-        }
+        line = _begun(record.levelno, _plain(_message(record, whole)))
+        line["logger"] = record.name
+        line["request_id"] = getattr(record, "request_id", request_id.get())
         if record.exc_info and record.exc_info[1] is not None:
-            facts["error"] = type(record.exc_info[1]).__name__
-            facts["exception"] = _plain(stack(record.exc_info[1], whole=whole))
-        line = self._line(record.levelno, facts)
-        self.writer.write(self.redact(line), now=record.levelno >= logging.WARNING)
+            line["error"] = type(record.exc_info[1]).__name__
+            line["exception"] = _plain(stack(record.exc_info[1], whole=whole))
+        self.writer.write(self.redact(self._written(line)), now=record.levelno >= logging.WARNING)
 
 
 def unhandled(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -157,6 +149,15 @@ class _Told(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _begun(level: int, event: str) -> Facts:
+    return {"timestamp": rfc3339(now_ms()), "level": _level_name(level), "event": event}
+
+
+@cache
+def _level_name(level: int) -> str:
+    return logging.getLevelName(level).lower()
 
 
 def _level_of(exchange: Exchange) -> int:
