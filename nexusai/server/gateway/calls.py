@@ -19,18 +19,17 @@ from nexusai.server.catalogue import Catalogue
 from nexusai.server.conversations.log import ConversationLog
 from nexusai.server.files.service import FileService
 from nexusai.server.gateway.attachments import with_files
+from nexusai.server.gateway.attended import Attended, too_slow
 from nexusai.server.gateway.bodies import model_in
-from nexusai.server.http import ClientGone, JsonResponse, Problem, read_json, stay, stopping
+from nexusai.server.http import JsonResponse, Problem, read_json, stay, stopping
 from nexusai.server.keys.caller import Caller
 from nexusai.server.keys.guard import Guard
 from nexusai.server.traffic import Traffic
 
-__all__ = ["Attended", "Calls", "Stream", "StreamedResponse", "cost_told", "sum_of", "together", "told"]
+__all__ = ["Calls", "Stream", "StreamedResponse", "cost_told", "sum_of", "together", "told"]
 
 T = TypeVar("T")
 
-QUICK: Final = 0.02
-"""Seconds in which a quick call is over: so long nobody looks whether its caller is still there."""
 STREAMING: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
@@ -244,62 +243,6 @@ async def _cut_off(running: list[asyncio.Task[T]]) -> None:
         call.cancel()
     await asyncio.gather(*running, return_exceptions=True)
     running.clear()  # what failed holds the frame that called, which is not to hold what failed
-
-
-class Attended:
-    """What is done inside is cut off when the caller hangs up; then this raises `ClientGone`.
-
-    So it is after `longest` seconds: a stream then says so at its end, else this raises a 408 `Problem`.
-    """
-
-    def __init__(
-        self, receive: Receive, longest: float = math.inf, stream: Stream[Any] | None = None
-    ) -> None:
-        self._receive = receive
-        self._longest = longest
-        self._stream = stream
-        self._gone = False
-        self._late = False
-        self._watching: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._working = asyncio.current_task(loop)
-        self._timer = loop.call_later(QUICK, self._begin, loop)
-
-    async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        self._timer.cancel()
-        watching, self._watching = self._watching, None  # it holds this, in its error too
-        if watching is not None:
-            watching.cancel()
-        if (self._gone or self._late) and kind is asyncio.CancelledError:
-            stay()
-            if self._gone or self._stream is not None:  # a stream that nobody reads
-                raise ClientGone
-            raise too_slow(self._longest)
-
-    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._watching = loop.create_task(self._watch())
-
-    async def _watch(self) -> None:
-        try:
-            await asyncio.wait_for(self._hung_up(), None if self._longest == math.inf else self._longest)
-            self._gone = True
-        except asyncio.TimeoutError:
-            self._late = True
-            if self._stream is not None:
-                self._stream.late = True
-        if self._working is not None and self._watching is not None:  # else it was over at the same moment
-            self._working.cancel()
-
-    async def _hung_up(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
-
-def too_slow(longest: float) -> Problem:
-    detail = f"The answer took longer than {longest:g} s, which is the platform's limit."
-    return Problem("TIMEOUT", detail, headers={"x-should-retry": "false"})  # it would be as slow again
 
 
 class Answer(Protocol):

@@ -9,8 +9,9 @@ import pytest
 
 from nexusai.providers import ProviderConfig, open_provider
 from nexusai.providers.types import Cost, StreamChunk
-from nexusai.server.gateway import calls
-from nexusai.server.gateway.calls import Attended, Stream, StreamedResponse, sum_of, together
+from nexusai.server.gateway import attended
+from nexusai.server.gateway.attended import Attended
+from nexusai.server.gateway.calls import Stream, StreamedResponse, sum_of, together
 from nexusai.server.http import ClientGone
 
 
@@ -86,7 +87,7 @@ def test_a_cost_in_several_currencies_is_not_told_as_one():
 @pytest.mark.parametrize("rounds", range(8))
 async def test_nothing_is_cut_off_after_what_was_attended(rounds: int, monkeypatch: pytest.MonkeyPatch):
     """However many rounds of the loop after its caller hung up it is over."""
-    monkeypatch.setattr(calls, "QUICK", 0)
+    monkeypatch.setattr(attended, "QUICK", 0)
     loop = asyncio.get_running_loop()
     hung_up, over = loop.create_future(), asyncio.Event()
 
