@@ -176,7 +176,6 @@ class Trial:
         if self.exchanges > 1:
             self.attempts = 0
         while True:
-            self.attempts += 1
             try:
                 return (yield from self._guarded(step, request))
             except AdapterError as error:
@@ -228,6 +227,7 @@ class Trial:
         if reached or left < math.inf:
             request = replace(request, **reached, total=left if left < math.inf else None)
         request = carrying(request, self.endpoint.config.base_url)
+        self.attempts += 1
         response: HttpResponse = yield Open(request) if isinstance(step, Open) else request
         if response.status < 300:
             return response
@@ -345,7 +345,7 @@ class Trial:
             self.tried,
             now - self.begun,
             self.first_chunk,
-            self.attempts,
+            max(self.attempts, self.exchanges - 1),
             self.usage,
             self.cost,
             error,

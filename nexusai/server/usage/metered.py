@@ -311,7 +311,7 @@ def _whole(raw: bytes, otherwise: int) -> int:
     if raw.isdigit() and len(raw) < _DIGITS:
         return int(raw)
     try:
-        value = float(raw)
+        value = float(raw.strip(b'"'))  # some vendors take a text for a number
     except ValueError:
         return otherwise
     return int(min(value, MOST)) if value >= 0 else otherwise

@@ -30,6 +30,8 @@ from nexusai.providers import (
     ValidationError,
     trial,
 )
+from nexusai.providers.flow import Sleep
+from nexusai.providers.record import CallRecord
 from nexusai.providers.transport import HttpResponse
 from tests.fixtures.vendor import Vendor, answered, endpoint, refused, sse
 
@@ -313,6 +315,17 @@ class TestLimits:
                 vendor.run(calls.call("chat", HI))
         vendor.now += 10
         assert vendor.run(calls.call("chat", HI)).content == "Hi"
+
+    def test_a_call_that_is_given_up_while_it_waits_was_never_made(self):
+        records: list[CallRecord] = []
+        vendor = Vendor(answered())
+        limits = {"openai_compatible": RateLimit(requests_per_minute=1, max_wait=100)}
+        calls = vendor.calls(limits=limits, hooks=[records.append])
+        vendor.run(calls.call("chat", HI))
+        waiting = calls.call("chat", HI)
+        assert isinstance(next(waiting), Sleep)
+        waiting.close()
+        assert [(record.attempts, record.cut) for record in records] == [(1, False), (0, True)]
 
     def test_give_a_place_back_when_the_time_is_over_before_its_turn(self):
         vendor = Vendor(answered())

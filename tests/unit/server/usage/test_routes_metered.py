@@ -158,8 +158,10 @@ async def test_each_answer_to_each_prompt_is_taken_from_the_limits(
 async def test_no_number_of_tokens_gives_back_what_was_not_taken(meter: Meter, number: str):
     ask(Limits(budget=Budget(per_day=1e9)))
     passing = {"messages": b"[]", "max_tokens": number.encode()}
+    written = {"messages": b"[]", "max_tokens": f'"{number}"'.encode()}
     for request in (
         RelayRequest("chat", "cheap", passing),
+        RelayRequest("chat", "cheap", written),
         ChatRequest("cheap", [], extra={"max_output_tokens": json.loads(number)}),
     ):
         reservation: Any = await meter.reserve("a", request)
