@@ -275,27 +275,28 @@ class _Answer:
         return self
 
     async def __anext__(self) -> bytes:
-        if not (piece := await self._piece()):
+        if self._connection is None:
+            raise StopAsyncIteration
+        try:
+            piece = await self._connection.read()
+        except (*_FAILURES, Late) as error:
+            raise _meaning(self._request, error) from error.with_traceback(None)
+        if not piece:
             raise StopAsyncIteration
         return piece
 
-    async def _piece(self) -> bytes:
-        """Empty at the end."""
-        if self._connection is None:
-            return b""
-        try:
-            return await self._connection.read()
-        except (*_FAILURES, Late) as error:
-            raise _meaning(self._request, error) from error.with_traceback(None)
-
     async def rest(self) -> bytes:
         """The whole body. Raises `AdapterError` when it is too much."""
+        assert self._connection is not None  # noqa: S101 - nobody has left it yet
         pieces, size = [], 0
-        while piece := await self._piece():
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_ANSWER_BYTES:
-                raise too_large(self._request, MAX_ANSWER_BYTES)
+        try:
+            while piece := await self._connection.read():
+                pieces.append(piece)
+                size += len(piece)
+                if size > MAX_ANSWER_BYTES:
+                    raise too_large(self._request, MAX_ANSWER_BYTES)
+        except (*_FAILURES, Late) as error:
+            raise _meaning(self._request, error) from error.with_traceback(None)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def leave(self) -> None:
