@@ -161,6 +161,13 @@ class _Opening:
         return None
 
 
+class _Room(asyncio.Semaphore):
+    """Of the connections to one host."""
+
+    def is_empty(self) -> bool:
+        return self._value == _CONNECTIONS
+
+
 class _Pool:
     """The connections of one event loop."""
 
@@ -168,13 +175,13 @@ class _Pool:
         self.in_use: int = 0
         self.idle: dict[_Way, deque[Connection]] = {}
         self._loop = loop
-        self._room: dict[_Way, asyncio.Semaphore] = {}
+        self._room: dict[_Way, _Room] = {}
 
     async def exchange(self, request: HttpRequest, deadline: float) -> _Answer:
         """Send a request, and wait for the head of its answer."""
         place = _place(request.url)
         way = _Way(place.secure, place.host, place.port, request.ca_file)
-        room = self._room.get(way) or self._room.setdefault(way, asyncio.Semaphore(_CONNECTIONS))
+        room = self._room.get(way) or self._room.setdefault(way, _Room(_CONNECTIONS))
         await room.acquire()
         try:
             connection = self._kept(way) or await self._made(request, way, deadline)
@@ -219,20 +226,39 @@ class _Pool:
         return None
 
     async def _made(self, request: HttpRequest, way: _Way, deadline: float) -> Connection:
+        self._prune()
         context = trusted(way.ca_file) if way.secure else None
         patience = min(request.timeout, request.connect or math.inf, deadline - self._loop.time())
+        dialling = self._loop.create_task(self._dialled(way, context))
+        try:  # `wait_for` may swallow a cancellation that comes with the result, up to Python 3.11
+            done, _ = await asyncio.wait([dialling], timeout=max(patience, 0))
+        except asyncio.CancelledError:
+            _give_up(dialling)
+            raise
+        if not done:
+            _give_up(dialling)
+            late = self._loop.time() >= deadline
+            raise overdue(request) if late else unreachable(request, "it took too long")
         try:
-            return await asyncio.wait_for(self._dialled(way, context), max(patience, 0))
-        except asyncio.TimeoutError as error:
-            if self._loop.time() >= deadline:
-                raise overdue(request) from error
-            raise unreachable(request, "it took too long") from error
+            return dialling.result()
         except (OSError, EOFError) as error:
             if reason := refused_certificate(error):
                 raise untrusted(request, reason) from error
             raise unreachable(request, str(error) or type(error).__name__) from error
         except UnicodeError as error:
             raise not_a_url() from error
+
+    def _prune(self) -> None:
+        """Let go of what was idle for too long, and of hosts that nothing is connected to any more."""
+        before = self._loop.time() - _IDLE
+        for way, kept in [*self.idle.items()]:
+            while kept and kept[0].idle_since < before:
+                kept.popleft().abort()
+            if not kept:
+                del self.idle[way]
+        for way, room in [*self._room.items()]:
+            if way not in self.idle and room.is_empty():
+                del self._room[way]
 
     async def _dialled(self, way: _Way, context: ssl.SSLContext | None) -> Connection:
         from aiohappyeyeballs import start_connection  # what aiohttp connects by
@@ -310,6 +336,17 @@ class _Answer:
             self._pool.keep(self._way, connection)
         else:
             connection.abort()
+
+
+def _give_up(dialling: asyncio.Task[Connection]) -> None:
+    """Close what nobody waits for any more, though it be made at this moment."""
+    dialling.cancel()
+    dialling.add_done_callback(_closed)
+
+
+def _closed(dialling: asyncio.Task[Connection]) -> None:
+    if not dialling.cancelled() and dialling.exception() is None:
+        dialling.result().abort()
 
 
 @lru_cache(1024)
