@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -70,11 +70,11 @@ class CallRecord:
         return parts.hostname, parts.port or (80 if parts.scheme == "http" else 443)
 
 
-def settings_of(request: Any) -> dict[str, Any]:
+def settings_of(request: Any) -> Mapping[str, Any]:
     """Those of a request that say nothing of its content."""
     if isinstance(request, RelayRequest):
-        told = {name: _read(request.fields[name]) for name in request.fields.keys() & _SETTINGS}
-        return {name: value for name, value in told.items() if value is not None}
+        fields = request.fields
+        return _Unread({name: fields[name] for name in fields.keys() & _SETTINGS})
     given = {name: value for name in _SETTINGS if (value := getattr(request, name, None)) is not None}
     form = getattr(request, "response_format", None)
     if isinstance(form, Mapping):
@@ -82,9 +82,29 @@ def settings_of(request: Any) -> dict[str, Any]:
     return given
 
 
-def _read(raw: bytes) -> Any:
-    """None for what cannot be read: it passes all the same, and its vendor judges it."""
-    try:
-        return loads(raw)
-    except ValueError:
-        return None
+class _Unread(Mapping[str, Any]):
+    """Settings as they were sent, which are read when somebody asks.
+
+    What is null was not asked for; what cannot be read passes all the same, and its vendor judges it.
+    """
+
+    def __init__(self, told: Mapping[str, bytes]) -> None:
+        self._told = told
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            value = loads(self._told[name])
+        except ValueError:
+            value = None
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._told if name in self)
+
+    def __len__(self) -> int:
+        return len(list(self))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))

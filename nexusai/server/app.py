@@ -148,13 +148,13 @@ class _Shortcut:
         self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        called = (scope.get("method"), scope.get("path", ""))
-        if called[0] == "POST" and called[1] in self._posts:
-            scope[ROUTE] = called[1]
-            await self._posts[called[1]](scope, receive, send)
+        method, path = scope.get("method"), scope.get("path", "")
+        if method == "POST" and (post := self._posts.get(path)) is not None:
+            scope[ROUTE] = path
+            await post(scope, receive, send)
             return
-        if called[0] == "GET" and called[1].startswith(TASKS):
-            task_id = called[1][len(TASKS) :]
+        if method == "GET" and path.startswith(TASKS):
+            task_id = path[len(TASKS) :]
             if task_id and "/" not in task_id:
                 scope["path_params"] = {"task_id": task_id}
                 scope[ROUTE] = f"{TASKS}{{task_id}}"

@@ -205,7 +205,8 @@ class RequestContext:
         headers = scope[HEADERS] = dict(scope["headers"])
         name = _well_formed(headers.get(b"x-request-id")) or new_id("req")
         request_id.set(name)
-        upstream_headers.set(_trace(headers))
+        if (trace := _trace(headers)) or upstream_headers.get():  # of the request before on this connection
+            upstream_headers.set(trace)
         exchange = Exchange(name, scope)
         current_work.set(exchange)
         body = Body(receive) if _may_be_large(headers) else None

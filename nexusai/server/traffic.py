@@ -65,11 +65,13 @@ class Work:
             self.tokens = sent + usage.prompt_tokens, received + usage.completion_tokens
             if dollars is None:
                 self.priced = False
-        self.dollars += dollars or 0.0
-        self.cut = self.cut or record.cut
+        if dollars:
+            self.dollars += dollars
+        if record.cut:
+            self.cut = True
         if record.tried:
             self.fallback = ",".join(record.tried)
-        if self.first_chunk is None:
+        if self.first_chunk is None and record.first_chunk is not None:
             self.first_chunk = record.first_chunk
 
     def failed(self, code: str, error: BaseException | None = None) -> None:

@@ -82,7 +82,8 @@ def answering(respond: Callable[[Exception], Response]) -> Callable[[View], View
     def wrap(view: View) -> View:
         @wraps(view)
         async def answered(*args: Any, **kwargs: Any) -> Response:
-            current_conversation.set(None)  # that of the request before, on the same connection
+            if current_conversation.get() is not None:  # that of the request before, on the same connection
+                current_conversation.set(None)
             try:
                 answer = await view(*args, **kwargs)
             except (ClientGone, asyncio.CancelledError):
