@@ -67,8 +67,8 @@ class Trial:
     attempts: int = 0
     exchanges: int = 0
     place: tuple[Limiter, Reservation] | None = None
-    passed: bool = False
-    """Whether the breaker let something through of which it does not know yet how it ended."""
+    passed: Circuit | None = None
+    """The breaker that let something through, while it does not know yet how that ended."""
     usage: Usage | None = None
     cost: Cost | None = None
     read: int = 0
@@ -164,10 +164,9 @@ class Trial:
 
     def _judge(self, error: BaseException | None) -> None:
         """Tell the breaker how what it let through has ended, once."""
-        if not self.passed:
-            return
-        self.passed = False
-        self.calls.circuit(self.target).ended(error, self.calls.clock())
+        circuit, self.passed = self.passed, None
+        if circuit is not None:
+            circuit.ended(error, self.calls.clock())
 
     def _exchange(self, step: HttpRequest | Open, request: Any) -> Flow[HttpResponse]:
         """One exchange; a later one of an operation is repeated here, the first by `_repeated`."""
@@ -195,7 +194,7 @@ class Trial:
             wait = max((circuit.retry_at or now) - now, 0.0)
             message = f"{self.target.provider}/{self.target.model} failed too often lately: it is left alone"
             raise CircuitOpenError(f"{message} for {wait:.0f} s", retry_after=wait)
-        self.passed = True
+        self.passed = circuit
         try:
             response = yield from self._sent(step)
         except AdapterError as error:

@@ -14,6 +14,6 @@ def text_of(value: Any) -> str | None:
 
 def count_of(value: Any) -> int | None:
     """A whole number from 0; some count in floats."""
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and value >= 0 else None
+    if type(value) is int:
+        return value if value >= 0 else None
+    return int(value) if type(value) is float and value.is_integer() and value >= 0 else None

@@ -85,7 +85,10 @@ class Guard:
                 raise _refused(caller, used, now, told)
         else:
             used = [await self.ledger.used(quota.subject, "requests", now) for quota in quotas]
-        left, scarcest = min((quota.most - spent, quota) for quota, spent in zip(quotas, used, strict=True))
+        scarcest, left = quotas[0], quotas[0].most - used[0]
+        for quota, spent in zip(quotas[1:], used[1:], strict=True):
+            if quota.most - spent < left:
+                scarcest, left = quota, quota.most - spent
         return _told(scarcest, left, now)
 
     async def reserve(
