@@ -70,6 +70,7 @@ class Client(BaseClient):
         **settings: Any,
     ) -> None:
         endpoints = endpoints_for(provider, providers, api_key, base_url, settings)
+        costs = costs or CostTracker()
         super().__init__(
             Calls(
                 endpoints,
@@ -78,9 +79,10 @@ class Client(BaseClient):
                 breaker=breaker,
                 limits=limits,
                 prices=prices,
-                costs=costs or CostTracker(),
+                costs=costs,
                 hooks=hooks,
-            )
+            ),
+            costs,
         )
         self._own = transport is None
         if transport is None:
@@ -196,6 +198,7 @@ class AsyncClient(BaseClient):
         **settings: Any,
     ) -> None:
         endpoints = endpoints_for(provider, providers, api_key, base_url, settings)
+        costs = costs or CostTracker()
         super().__init__(
             Calls(
                 endpoints,
@@ -204,9 +207,10 @@ class AsyncClient(BaseClient):
                 breaker=breaker,
                 limits=limits,
                 prices=prices,
-                costs=costs or CostTracker(),
+                costs=costs,
                 hooks=hooks,
-            )
+            ),
+            costs,
         )
         self._own = transport is None
         if transport is None:

@@ -90,8 +90,9 @@ def default_transport() -> Transport:
 class BaseClient:
     """What both clients know: the calls, and how arguments become requests."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, costs: CostTracker) -> None:
         self._calls = calls
+        self._costs = costs
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self.providers)})"
@@ -99,9 +100,7 @@ class BaseClient:
     @property
     def costs(self) -> CostTracker:
         """What the calls of this client have cost so far, by model and by tag."""
-        tracker = self._calls.costs
-        assert tracker is not None  # noqa: S101 - a client always has one
-        return tracker
+        return self._costs
 
     @property
     def providers(self) -> list[str]:

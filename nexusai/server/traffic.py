@@ -97,8 +97,7 @@ class Exchange(Work):
     """Where requests are traced."""
 
     def __init__(self, request_id: str, scope: Mapping[str, Any]) -> None:
-        self.request_id: str = request_id
-        self.begun: float = time.perf_counter()
+        super().__init__(request_id)
         self._scope = scope
 
     @property
